@@ -1,0 +1,125 @@
+"""One line per mail event, to syslog, standard error or a file, as text or JSON.
+
+A log that cannot be written never fails a message: every fault in here is swallowed.
+The text form is the one that mail log tools read (`QUEUEID: key=value, key=value (remark)`).
+"""
+
+from __future__ import annotations
+
+import posix
+import syslog
+import time
+
+from sendmail_py.errors import printable
+
+TAG = "sendmail-py"
+APPEND = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
+
+
+class Log:
+    """Where the lines go (`to`: "syslog", "stderr" or a path) and how (`form`: "text" or "json")."""
+
+    __slots__ = ("form", "opened", "tag", "to")
+
+    def __init__(self) -> None:
+        self.to = "syslog"
+        self.form = "text"
+        self.tag = TAG
+        self.opened = False
+
+
+log = Log()
+
+
+def configure(to: str, form: str, tag: str = TAG) -> None:
+    """Choose target, form and syslog tag (sendmail's -L) for the rest of the process."""
+    log.to, log.form, log.tag, log.opened = to, form, printable(tag, 64), False
+
+
+def record(queue_id: str, fields: list[tuple[str, str]], remark: str = "") -> None:
+    """Log one event of the message `queue_id`; `fields` keep their order."""
+    if log.form == "json":
+        write(json_line([("time", timestamp()), ("queue_id", queue_id), *fields, ("remark", remark)]))
+        return
+    text = ", ".join([f"{key}={value}" for key, value in fields])
+    write(printable(f"{queue_id}: {text}" + (f" ({remark})" if remark else ""), 2000))
+
+
+def notice(text: str) -> None:
+    """Log a line that belongs to no message."""
+    if log.form == "json":
+        write(json_line([("time", timestamp()), ("remark", text)]))
+        return
+    write(printable(text, 2000))
+
+
+def warning(text: str) -> None:
+    """Log a line that somebody should act upon."""
+    notice("warning: " + text)
+
+
+def timestamp() -> str:
+    """Now, in UTC, as RFC 3339 writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def write(line: str) -> None:
+    """Hand one finished line to the target; never raises."""
+    try:
+        if log.to == "syslog":
+            to_syslog(line)
+        else:
+            to_file(f"{timestamp()} {log.tag}[{posix.getpid()}]: {line}" if log.form == "text" else line)
+    except (OSError, ValueError):
+        return
+
+
+def to_syslog(line: str) -> None:
+    """syslog(3) with facility mail, the process id beside the tag."""
+    if not log.opened:
+        syslog.openlog(log.tag, syslog.LOG_PID, syslog.LOG_MAIL)
+        log.opened = True
+    syslog.syslog(syslog.LOG_INFO, line)
+
+
+def to_file(line: str) -> None:
+    """One write per line with O_APPEND, so that lines of several processes never mix."""
+    octets = line.encode("utf-8", "backslashreplace") + b"\n"
+    if log.to == "stderr":
+        posix.write(2, octets)
+        return
+    fd = posix.open(log.to, APPEND, 0o640)
+    try:
+        posix.write(fd, octets)
+    finally:
+        posix.close(fd)
+
+
+def json_line(pairs: list[tuple[str, object]]) -> str:
+    """A JSON object (RFC 8259) on one line; values are str, int, bool, lists or lists of pairs.
+
+    Our own few lines because the `json` module costs as much as a whole submission.
+    """
+    return "{" + ", ".join([f"{json_value(key)}: {json_value(value)}" for key, value in pairs]) + "}"
+
+
+def json_value(value: object) -> str:
+    """One JSON value; see json_line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list):
+        if value and isinstance(value[0], tuple):
+            return json_line(value)
+        return "[" + ", ".join([json_value(one) for one in value]) + "]"
+    return '"' + "".join([json_character(c) for c in str(value)]) + '"'
+
+
+def json_character(c: str) -> str:
+    """One character of a JSON string; lone surrogates become U+FFFD, all else beyond ASCII stays."""
+    if c in '"\\':
+        return "\\" + c
+    if c < " " or c in "\x7f\u2028\u2029":
+        return f"\\u{ord(c):04x}"
+    return "\ufffd" if "\ud800" <= c <= "\udfff" else c
