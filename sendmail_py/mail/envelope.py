@@ -1,0 +1,75 @@
+"""The envelope: what SMTP says about a message, apart from its content (RFC 5321 2.3.1).
+
+Addresses are octets in wire form: `local@domain`, the local part quoted where it must be.
+"""
+
+from __future__ import annotations
+
+TODO = b"T"
+DELIVERED = b"D"
+FAILED = b"F"
+REPORTED = b"R"
+
+STATES = TODO + DELIVERED + FAILED + REPORTED
+
+
+class Recipient:
+    """One forward-path with its state and its DSN parameters (RFC 3461).
+
+    state    one of TODO, DELIVERED, FAILED, REPORTED (failed, and the sender was told)
+    notify   value of NOTIFY=, b"" when nothing was asked
+    orcpt    value of ORCPT= in xtext (`rfc822;user@host`), b"" when nothing was given
+    """
+
+    __slots__ = ("address", "notify", "orcpt", "state")
+
+    def __init__(self, address: bytes, notify: bytes = b"", orcpt: bytes = b"", state: bytes = TODO) -> None:
+        self.address = address
+        self.notify = notify
+        self.orcpt = orcpt
+        self.state = state
+
+
+class Envelope:
+    """The reverse-path, the recipients, and what the submitter asked for.
+
+    reverse_path  b"" is the null reverse-path
+    original      the reverse-path before the sender rules repaired it, b"" if they did not
+    rule          name of the rule that repaired it, b"" if none
+    body          BODY= value: b"" unknown, b"7BIT", b"8BITMIME" (RFC 6152)
+    eight_bit     whether the content has octets above 127 (known once a queue file was checked)
+    ret, envid    RET= and ENVID= values (RFC 3461), b"" when not given
+    created       seconds since the epoch
+    uid, login    who submitted it, for people; the proof is the owner of the queue file
+    """
+
+    __slots__ = (
+        "body",
+        "created",
+        "eight_bit",
+        "envid",
+        "login",
+        "original",
+        "recipients",
+        "ret",
+        "reverse_path",
+        "rule",
+        "uid",
+    )
+
+    def __init__(self, reverse_path: bytes, recipients: list[Recipient], created: float = 0.0) -> None:
+        self.reverse_path = reverse_path
+        self.recipients = recipients
+        self.created = created
+        self.original = b""
+        self.rule = b""
+        self.body = b""
+        self.eight_bit = False
+        self.ret = b""
+        self.envid = b""
+        self.uid = 0
+        self.login = b""
+
+    def having(self, state: bytes) -> list[Recipient]:
+        """The recipients in that state, in order."""
+        return [one for one in self.recipients if one.state == state]

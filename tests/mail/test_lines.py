@@ -1,0 +1,110 @@
+"""Line ends and lengths: whatever comes in, however it is cut, CRLF lines go out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sendmail_py.mail.lines import Breaker, Normaliser
+
+TABLE = [
+    # input, with dot: output, ended; without dot: output
+    (b"", b"", False, b""),
+    (b"a\n", b"a\r\n", False, b"a\r\n"),
+    (b"a", b"a\r\n", False, b"a\r\n"),
+    (b"a\r\n", b"a\r\n", False, b"a\r\n"),
+    (b"a\r\nb\n", b"a\r\nb\r\n", False, b"a\r\nb\r\n"),
+    (b"a\rb\n", b"a b\r\n", False, b"a b\r\n"),
+    (b"a\r", b"a \r\n", False, b"a \r\n"),
+    (b"a\r\r\n", b"a \r\n", False, b"a \r\n"),
+    (b"a\0b\n", b"ab\r\n", False, b"ab\r\n"),
+    (b"\r\0\n", b"\r\n", False, b"\r\n"),
+    (b"a\n.\nb\n", b"a\r\n", True, b"a\r\n.\r\nb\r\n"),
+    (b"a\r\n.\r\nb\n", b"a\r\n", True, b"a\r\n.\r\nb\r\n"),
+    (b".\n", b"", True, b".\r\n"),
+    (b".", b"", True, b".\r\n"),
+    (b"a\n.", b"a\r\n", True, b"a\r\n.\r\n"),
+    (b"a\n..\n.x\n", b"a\r\n..\r\n.x\r\n", False, b"a\r\n..\r\n.x\r\n"),
+    (b"a\n. \n", b"a\r\n. \r\n", False, b"a\r\n. \r\n"),
+    (b"a\n.\rb\n", b"a\r\n. b\r\n", False, b"a\r\n. b\r\n"),
+    (b"a.\n.\n", b"a.\r\n", True, b"a.\r\n.\r\n"),
+    (b"\n\n", b"\r\n\r\n", False, b"\r\n\r\n"),
+]
+
+
+def fed(pieces: list[bytes], dot: bool) -> tuple[bytes, bool]:
+    """Everything that comes out when the pieces go in one after the other."""
+    normaliser = Normaliser(dot)
+    out = b"".join([normaliser.feed(piece) for piece in pieces]) + normaliser.finish()
+    return out, normaliser.ended
+
+
+@pytest.mark.parametrize(("given_", "dotted", "ended", "plain"), TABLE)
+def test_turns_every_line_end_into_crlf(given_: bytes, dotted: bytes, ended: bool, plain: bytes) -> None:
+    """Whole and one octet at a time, with the lone dot and without."""
+    octets = [given_[i : i + 1] for i in range(len(given_))]
+    assert fed([given_], dot=True) == fed(octets, dot=True) == (dotted, ended)
+    assert fed([given_], dot=False) == fed(octets, dot=False) == (plain, False)
+
+
+@given(
+    st.lists(st.sampled_from([b"\r", b"\n", b".", b"\0", b"x", b"\r\n", b"\n."]), max_size=40),
+    st.integers(1, 9),
+)
+def test_output_does_not_depend_on_how_the_input_is_cut(parts: list[bytes], step: int) -> None:
+    """Any cut, the same text; and no bare CR or LF in it."""
+    octets = b"".join(parts)
+    pieces = [octets[i : i + step] for i in range(0, len(octets), step)]
+    for dot in (True, False):
+        out, ended = fed(pieces, dot)
+        assert (out, ended) == fed([octets], dot)
+        assert b"\r" not in out.replace(b"\r\n", b"")
+        assert b"\n" not in out.replace(b"\r\n", b"")
+        assert out == b"" or out.endswith(b"\r\n")
+
+
+def broken(pieces: list[bytes]) -> bytes:
+    """The pieces through one Breaker."""
+    breaker = Breaker()
+    return b"".join([breaker.feed(piece) for piece in pieces])
+
+
+def test_leaves_lines_up_to_998_octets_alone() -> None:
+    """The limit itself is legal."""
+    text = b"x" * 998 + b"\r\n" + b"y" * 3 + b"\r\n"
+    assert broken([text]) == text
+
+
+def test_breaks_longer_lines_without_losing_an_octet() -> None:
+    """Each break is a line end and a blank."""
+    text = b"x" * 5000 + b"\r\nshort\r\n"
+    out = broken([text])
+    assert max(len(line) for line in out.split(b"\r\n")) <= 998
+    assert out.replace(b"\r\n ", b"") == text
+
+
+def test_never_breaks_inside_a_utf8_character() -> None:
+    """Each line is valid UTF-8 by itself."""
+    text = b"a" + "é€𝄞".encode() * 500 + b"\r\n"
+    lines = broken([text]).split(b"\r\n")
+    assert "".join([line.decode().removeprefix(" ") for line in lines]).encode() == text[:-2]
+
+
+@given(st.lists(st.integers(0, 2100), max_size=6), st.integers(1, 1500))
+def test_breaks_at_the_same_places_however_the_text_is_cut(lengths: list[int], step: int) -> None:
+    """Cuts anywhere but inside a CRLF."""
+    text = b"".join([b"x" * n + b"\r\n" for n in lengths])
+    pieces, at = [], 0
+    while at < len(text):
+        end = at + step
+        if text[end - 1 : end + 1] == b"\r\n":
+            end += 1
+        pieces.append(text[at:end])
+        at = end
+    assert broken(pieces) == broken([text])
+
+
+def test_an_endless_line_is_not_kept_in_memory() -> None:
+    """What goes in comes out at once."""
+    breaker = Breaker()
+    assert len(breaker.feed(b"x" * 100_000)) > 100_000
