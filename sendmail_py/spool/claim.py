@@ -1,0 +1,180 @@
+"""A message that one flush has taken: the lock, its content, its progress.
+
+The claim is the flock(2) of the queue file: it vanishes with the process that holds it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import errno
+import posix
+import stat
+
+from sendmail_py.mail.envelope import Envelope
+from sendmail_py.spool import durable, entry, tries
+from sendmail_py.spool.tries import Try
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PIECE = 65536
+SMALL = 262144  # a message up to this size is read once and kept
+
+
+def open_message(folder: int, name: str, flags: int) -> int:
+    """Open a queue file: a regular file with one name, nothing else (OSError ELOOP or EINVAL)."""
+    fd = posix.open(name, durable.SAFELY | flags, dir_fd=folder)
+    status = posix.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        posix.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return fd
+
+
+def read_entry(fd: int) -> entry.Entry:
+    """The records at the beginning of an open queue file; DamagedError, NewerFormatError."""
+    octets = posix.pread(fd, PIECE, 0)
+    end = octets.find(entry.END_OF_RECORDS)
+    while end < 0:
+        piece = posix.pread(fd, max(PIECE, len(octets)), len(octets))  # doubling keeps it linear
+        seen = len(octets) - 1
+        octets += piece
+        if not piece or len(octets) > entry.LARGEST_RECORDS:
+            raise entry.newer_or_damaged(octets[:64])
+        end = octets.find(entry.END_OF_RECORDS, max(0, seen))
+    return entry.decode(octets[: end + 2])
+
+
+class Claim:
+    """A claimed queue file.
+
+    envelope  with the states of its recipients
+    size      octets of the message in wire form
+    tries     attempts so far, by index of the recipient
+    """
+
+    __slots__ = ("content", "entry", "fd", "folder", "queue_id", "size", "tries", "tries_name")
+
+    def __init__(self, folder: int, queue_id: str, tries_name: str, fd: int) -> None:
+        self.folder = folder
+        self.queue_id = queue_id
+        self.tries_name = tries_name
+        self.fd = fd
+        self.size = 0
+        self.tries: dict[int, Try] = {}
+        self.content: bytes | None = None
+
+    @classmethod
+    def take(cls, folder: int, queue_id: str, tries_name: str) -> Claim | None:
+        """Open and lock; None when somebody else has it, or it left the queue before we had the lock."""
+        try:
+            fd = open_message(folder, queue_id, posix.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            if durable.lock(fd) and still_named(folder, queue_id, fd):
+                return cls(folder, queue_id, tries_name, fd)
+        except OSError:
+            posix.close(fd)
+            raise
+        posix.close(fd)
+        return None
+
+    @property
+    def envelope(self) -> Envelope:
+        """The envelope with the states that are on disk."""
+        return self.entry.envelope
+
+    def check(self) -> None:
+        """Read the records and prove that the file is whole; DamagedError, NewerFormatError."""
+        self.entry = read_entry(self.fd)
+        length = posix.fstat(self.fd).st_size
+        self.size = length - self.entry.offset - entry.TRAILER_OCTETS
+        if self.size < 0:
+            raise entry.DamagedError("the file is cut off")
+        if self.size <= SMALL:
+            self.content = posix.pread(self.fd, self.size, self.entry.offset)
+        checksum = self.entry.checksum()
+        for piece in self.chunks():
+            checksum = binascii.crc32(piece, checksum)
+        end = posix.pread(self.fd, entry.TRAILER_OCTETS, length - entry.TRAILER_OCTETS)
+        self.envelope.eight_bit = end.endswith(b" 8\n")
+        if end != entry.trailer(self.size, checksum, self.envelope.eight_bit):
+            raise entry.DamagedError("length or checksum do not fit")
+        if self.tries_name:
+            self.tries = tries.read_tries(self.folder, self.tries_name)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The message in pieces of at most 64 KiB (small ones at once)."""
+        if self.content is not None:
+            yield self.content
+            return
+        done = 0
+        while done < self.size:
+            piece = posix.pread(self.fd, min(PIECE, self.size - done), self.entry.offset + done)
+            if not piece:
+                raise OSError(errno.EIO, "the file shrank", self.queue_id)
+            done += len(piece)
+            yield piece
+
+    def mark(self, states: dict[int, bytes]) -> None:
+        """Write down states (index of the recipient -> state); durable when it returns."""
+        octets = []
+        for index, state in states.items():
+            self.envelope.recipients[index].state = state
+            octets.append((self.entry.states[index], state))
+        durable.overwrite(self.fd, octets)
+
+    def defer(self, attempts: dict[int, Try]) -> None:
+        """Write down attempts (index of the recipient -> Try); earlier ones of other recipients stay."""
+        self.tries.update(attempts)
+        todo = {i: t for i, t in self.tries.items() if self.is_todo(i)}
+        name = tries.file_name(self.queue_id, todo)
+        durable.replace(self.folder, name, tries.encode(self.tries), f".{self.queue_id}.tries")
+        if self.tries_name not in ("", name):
+            durable.discard(self.folder, self.tries_name)
+        self.tries_name = name
+
+    def is_todo(self, index: int) -> bool:
+        """Whether that recipient still waits."""
+        recipients = self.envelope.recipients
+        return 0 <= index < len(recipients) and recipients[index].state == b"T"
+
+    def remove(self) -> None:
+        """The message has done its duty."""
+        posix.unlink(self.queue_id, dir_fd=self.folder)
+        if self.tries_name:
+            durable.discard(self.folder, self.tries_name)
+        self.release()
+
+    def move(self, failed: int) -> None:
+        """To failed/, with its tries; a different message that has the id there keeps it."""
+        name = self.queue_id
+        while durable.exists(failed, name):
+            name = f"{int(name, 16) + 1:012X}"
+        posix.rename(self.queue_id, name, src_dir_fd=self.folder, dst_dir_fd=failed)
+        if self.tries:
+            durable.replace(failed, name + ".0", tries.encode(self.tries), f".{name}.tries")
+        if self.tries_name:
+            durable.discard(self.folder, self.tries_name)
+        self.release()
+
+    def set_aside(self, failed: int, reason: str) -> None:
+        """A damaged file: to failed/ with the reason, never sent, never removed."""
+        self.tries = {tries.WHOLE_MESSAGE: Try(0, 0, 0, "", "5.3.0", reason)}
+        self.move(failed)
+
+    def release(self) -> None:
+        """Let others have it."""
+        posix.close(self.fd)
+
+
+def still_named(folder: int, name: str, fd: int) -> bool:
+    """Whether the name still leads to the open file."""
+    try:
+        named = posix.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    mine = posix.fstat(fd)
+    return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)

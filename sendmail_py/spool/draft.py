@@ -1,0 +1,124 @@
+"""A message on its way into the queue: everything up to the one step that is the promise."""
+
+from __future__ import annotations
+
+import binascii
+import errno
+import posix
+
+from sendmail_py.mail.envelope import Envelope
+from sendmail_py.spool import durable, entry
+from sendmail_py.spool.folders import QUEUE, open_folder, trouble
+
+BUFFER = 65536
+TICKS = 65536  # queue ids a second
+
+
+def begin(directory: str, nanoseconds: int) -> Draft:
+    """A new draft in the spool `directory`, which is created if need be.
+
+    nanoseconds  the time of arrival, since the epoch: queue ids are ordered by it.
+    Raises CantCreateError or TemporaryError.
+    """
+    try:
+        folder = open_folder(directory, QUEUE, create=True)
+        return Draft(directory, folder, *reserve(folder, nanoseconds))
+    except OSError as error:
+        raise trouble(error, directory) from None
+
+
+class Draft:
+    """A message on its way into the queue. It counts from `commit` on, and leaves nothing after `discard`."""
+
+    __slots__ = (
+        "checksum",
+        "directory",
+        "eight_bit",
+        "fd",
+        "folder",
+        "octets",
+        "pieces",
+        "queue_id",
+        "waiting",
+    )
+
+    def __init__(self, directory: str, folder: int, queue_id: str, fd: int) -> None:
+        self.directory = directory
+        self.folder = folder
+        self.queue_id = queue_id
+        self.fd = fd
+        self.pieces: list[bytes] = []  # not yet written
+        self.waiting = 0  # octets in pieces
+        self.octets = 0  # of the message
+        self.checksum = 0
+        self.eight_bit = False
+
+    def envelope(self, envelope: Envelope) -> None:
+        """Write the records; the message follows."""
+        records = entry.encode(envelope)
+        self.checksum = binascii.crc32(records)
+        self.keep(records)
+
+    def write(self, octets: bytes) -> None:
+        """Add octets of the message, in wire form."""
+        self.checksum = binascii.crc32(octets, self.checksum)
+        self.octets += len(octets)
+        self.eight_bit = self.eight_bit or not octets.isascii()
+        self.keep(octets)
+
+    def keep(self, octets: bytes) -> None:
+        """Buffer, so that a small message is one write(2)."""
+        self.pieces.append(octets)
+        self.waiting += len(octets)
+        if self.waiting >= BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what is buffered to the file."""
+        try:
+            durable.write_all(self.fd, b"".join(self.pieces))
+        except OSError as error:
+            self.discard()
+            raise trouble(error, self.directory) from None
+        self.pieces, self.waiting = [], 0
+
+    def commit(self) -> None:
+        """Make the message durable and part of the queue; after this returns the promise holds."""
+        self.keep(entry.trailer(self.octets, self.checksum, self.eight_bit))
+        self.flush()
+        try:
+            durable.publish(self.folder, self.fd, "." + self.queue_id, self.queue_id)
+        except OSError as error:
+            raise trouble(error, self.directory) from None
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        durable.discard(self.folder, "." + self.queue_id)
+
+
+def reserve(folder: int, nanoseconds: int) -> tuple[str, int]:
+    """A free queue id for this moment and the new, locked file that reserves it.
+
+    Ids are 1/TICKS seconds since the epoch. Whoever holds `.ID` is the only one who may create
+    `ID`, so a look at `ID` after that decides: an id that a set-back clock brings again is passed over.
+    """
+    ticks = nanoseconds * TICKS // 1_000_000_000
+    for tick in range(ticks, ticks + TICKS):
+        queue_id = f"{tick & 0xFFFFFFFFFFFF:012X}"
+        fd = durable.create(folder, "." + queue_id)
+        if fd is None:
+            continue
+        if is_free(folder, queue_id):
+            return queue_id, fd
+        durable.discard(folder, "." + queue_id)
+        posix.close(fd)
+    raise FileExistsError(errno.EAGAIN, "no free queue id")
+
+
+def is_free(folder: int, queue_id: str) -> bool:
+    """Whether no message has that id; a fault leaves no reservation behind."""
+    try:
+        return not durable.exists(folder, queue_id)
+    except OSError:
+        durable.discard(folder, "." + queue_id)
+        raise
