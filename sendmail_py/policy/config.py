@@ -1,0 +1,499 @@
+"""What this host and its user want: system file, user's file, environment, in this order.
+
+Guarantees: a configuration that loads is complete (every key has a value of its type) and makes
+sense; one that does not is a ConfigError of one line with file, line and key (or the variable),
+which never shows a value. Reads nothing but the configuration files and the files that
+`SENDMAIL_PY_..._FILE` variables name. The page is sendmail-py.toml(5).
+"""
+
+from __future__ import annotations
+
+import posix
+import pwd
+
+from sendmail_py.errors import ConfigError, printable
+from sendmail_py.policy import schema, toml
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+SYSTEM_FILE = "/etc/sendmail-py/config.toml"
+PREFIX = "SENDMAIL_PY_"
+OPTION_FILE = "SENDMAIL_PY_CONFIG"
+LARGEST_FILE = 1 << 20
+PASSWORD_SOURCES = ("password_file", "password_command", "password_credential", "password_env", "password")
+PORTS = {"starttls": 587, "implicit": 465, "none": 25}
+TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0")
+
+
+def explain() -> ModuleType:
+    """The module with the words for errors: a door, since a submission hardly ever needs it."""
+    from sendmail_py.policy import explain  # noqa: PLC0415
+
+    return explain
+
+
+class Section:
+    """The values of one table as attributes: `values`, else the defaults. The keys stand in schema.TABLES."""
+
+    def __init__(self, table: str, /, **values: object) -> None:
+        self.table = table
+        own = self.__dict__
+        for key, (_, default, _) in schema.TABLES[table].items():
+            own[key] = list(default) if isinstance(default, tuple) else default
+        own.update(values)
+
+
+# What the type checker shall know of each table. At run time they are all Section: to make a class costs
+# as much as to load four functions, and every submission would pay for all of them.
+if TYPE_CHECKING:
+
+    class Identity(Section):
+        """Table [identity]."""
+
+        domain: str
+        helo: str
+        local_names: list[str]
+
+    class Masquerade(Section):
+        """Table [masquerade] with [masquerade.users]: login, or "*", to its addresses, the default first."""
+
+        domain: str
+        also: list[str]
+        exceptions: list[str]
+        headers: bool
+        override: str
+        users: dict[str, list[str]]
+
+    class Aliases(Section):
+        """Table [aliases]."""
+
+        files: list[str]
+        default: str
+
+    class SmartHost(Section):
+        """One [[smarthost]]: times in seconds, `auth` in capitals, `fingerprint` 64 digits without colons.
+
+        `load` fills in `name` and `port`.
+        """
+
+        name: str
+        host: str
+        port: int
+        lookup: str
+        tls: str
+        user: str
+        password_file: str
+        password_command: list[str]
+        password_credential: str
+        password_env: str
+        password: str
+        auth: list[str]
+        ca_file: str
+        ca_path: str
+        fingerprint: str
+        verify_name: str
+        client_cert: str
+        client_key: str
+        min_tls: str
+        senders: list[str]
+        max_connections: int
+        max_rate: str
+        timeout: float
+        connect_timeout: float
+
+    class Queue(Section):
+        """Table [queue]: times in seconds, sizes in octets.
+
+        `directory` is absolute, or empty when neither the configuration nor XDG_STATE_HOME, HOME and
+        passwd(5) name one.
+        """
+
+        directory: str
+        lifetime: int
+        retry_min: int
+        retry_max: int
+        warn_after: int
+        max_message: int
+        max_queue: int
+        report: str
+        on_unknown: str
+        failed_lifetime: int
+
+    class Log(Section):
+        """Table [log]; `load` sets `form` to `format`: maillog's name for it."""
+
+        to: str
+        format: str
+        form: str
+
+else:
+    Identity = Masquerade = Aliases = SmartHost = Queue = Log = Section
+
+
+def smarthost(**values: object) -> SmartHost:
+    """A smart host with these values, else the defaults; unlike `load` checks nothing."""
+    return SmartHost("smarthost", **values)
+
+
+class Layer:
+    """One source of settings: a file (`octets`), or the environment (`names`: label to variable).
+
+    `tree` is shaped as tomllib shapes a document.
+    """
+
+    __slots__ = ("names", "octets", "source", "tree")
+
+    def __init__(self, source: str, tree: dict[str, object], octets: bytes = b"") -> None:
+        self.source = source
+        self.tree = tree
+        self.octets = octets
+        self.names: dict[str, str] = {}
+
+    def lists_smarthosts(self) -> bool:
+        """Whether its list of smart hosts replaces an earlier one."""
+        return "smarthost" in self.tree and not self.names
+
+
+class Config(Section):
+    """The whole configuration.
+
+    files   paths of the files that were read, in this order
+    layers  where the settings came from, later ones win
+    """
+
+    delivery: str
+    dot_ends_message: bool
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__("")
+        self.identity = Identity("identity")
+        self.masquerade = Masquerade("masquerade", users={})
+        self.aliases = Aliases("aliases")
+        self.smarthosts: list[SmartHost] = []
+        self.queue = Queue("queue")
+        self.log = Log("log")
+        self.files: list[str] = []
+        self.layers: list[Layer] = []
+        self.environ = environ
+
+    def add_file(self, path: str, octets: bytes | None) -> None:
+        """Put a file over what is there; None: there is no such file."""
+        if octets is None:
+            return
+        tree = toml.subset(octets)
+        if tree is None:
+            tree = explain().document(octets, path)
+        self.files.append(path)
+        self.add(Layer(path, tree, octets))
+
+    def add(self, layer: Layer) -> None:
+        """Put the settings of one layer over those that are there; raises ConfigError."""
+        self.layers.append(layer)
+        for name, given in layer.tree.items():
+            if name == "smarthost":
+                self.add_smarthosts(layer, given)
+            elif name in schema.TABLES and name:
+                if not isinstance(given, dict):
+                    raise explain().fault(layer, name, f"must be a table, written [{name}]")
+                self.fill(self.__dict__[name], given, layer, name + ".")
+            else:
+                self.fill(self, {name: given}, layer, "")
+
+    def fill(self, section: Section, given: dict[str, object], layer: Layer, prefix: str) -> None:
+        """Check and set the keys of one table; `prefix` is its label with a dot."""
+        rows = schema.TABLES[section.table]
+        for key, value in given.items():
+            row = rows.get(key)
+            if row is None:
+                raise explain().unknown(layer, prefix + key, value)
+            kind = row[0]
+            if kind == "users":
+                self.add_users(layer, value)
+                continue
+            try:
+                found = schema.convert(row, value)
+            except ValueError:
+                raise explain().wrong(layer, prefix + key, kind, row[2]) from None
+            section.__dict__[key] = found
+            if kind == "path" or kind == "paths":
+                self.put_home(section, key, layer, prefix + key)
+
+    def put_home(self, section: Section, key: str, layer: Layer, label: str) -> None:
+        """Replace "~/" at the beginning of a path or of some of a list of paths."""
+        value = section.__dict__[key]
+        paths = value if isinstance(value, list) else [value]
+        if not [one for one in paths if one[:2] == "~/"]:
+            return
+        folder = home(self.environ)
+        if not folder:
+            raise explain().fault(layer, label, "there is no home folder for ~/; write the whole path")
+        whole = [folder.rstrip("/") + one[1:] if one[:2] == "~/" else one for one in paths]
+        section.__dict__[key] = whole if isinstance(value, list) else whole[0]
+
+    def add_users(self, layer: Layer, given: object) -> None:
+        """Table [masquerade.users]; a login that an earlier layer had is replaced."""
+        if not isinstance(given, dict):
+            raise explain().fault(layer, "masquerade.users", "must be a table, written [masquerade.users]")
+        for login, value in given.items():
+            try:
+                self.masquerade.users[schema.word(login)] = schema.addresses(value)
+            except ValueError:
+                raise explain().wrong(layer, f"masquerade.users.{login}", "string", "full") from None
+
+    def add_smarthosts(self, layer: Layer, given: object) -> None:
+        """Array of tables [[smarthost]]: a file's list replaces the earlier one.
+
+        The environment speaks of the first smart host; a password that it brings replaces every
+        other source of one.
+        """
+        if not isinstance(given, list) or not all([isinstance(one, dict) for one in given]):  # noqa: C419
+            raise explain().fault(layer, "smarthost", "must be an array of tables, written [[smarthost]]")
+        if layer.names and self.smarthosts:
+            first = self.smarthosts[0]
+            if not given[0].keys().isdisjoint(PASSWORD_SOURCES):
+                fresh = smarthost().__dict__
+                first.__dict__.update([(key, fresh[key]) for key in PASSWORD_SOURCES])
+            self.fill(first, given[0], layer, "smarthost[1].")
+            return
+        self.smarthosts = []
+        for number, settings in enumerate(given, 1):
+            self.smarthosts.append(smarthost())
+            self.fill(self.smarthosts[-1], settings, layer, f"smarthost[{number}].")
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Every key by its label with "FILE:LINE", "environment NAME" or "default"; see explain.settings."""
+        return {label: origin for label, _, origin in explain().settings(self)}
+
+
+def load(
+    environ: Mapping[str, str], option_file: str | None = None, *, system_file: str = SYSTEM_FILE
+) -> Config:
+    """The configuration that holds for a process with this environment.
+
+    `option_file` is the argument of -C: it, or else SENDMAIL_PY_CONFIG, is read instead of the system's
+    and the user's file and must exist. Raises ConfigError.
+    """
+    config = Config(environ)
+    named = environ.get(OPTION_FILE) or None if option_file is None else option_file
+    if named is not None:
+        config.add_file(named, contents(named))
+    else:
+        config.add_file(system_file, contents_if_there(system_file))
+        folder = base_folder(environ, "XDG_CONFIG_HOME", "/.config")
+        if folder:
+            path = folder + "/sendmail-py/config.toml"
+            config.add_file(path, contents_if_there(path, hidden_is_missing=True))
+    for name in environ:
+        if name.startswith(PREFIX):
+            add_environment(config, environ)
+            break
+    complete(config)
+    return config
+
+
+def contents_if_there(path: str, hidden_is_missing: bool = False) -> bytes | None:
+    """A file's octets, None when there is no such file.
+
+    A folder that may not be searched may hide a system file that matters, which is an error. A user's
+    file that cannot even be looked at counts as missing: HOME may be another user's (su, sudo).
+    """
+    try:
+        posix.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        if hidden_is_missing and isinstance(problem, PermissionError):
+            return None
+    return contents(path)
+
+
+def contents(path: str) -> bytes:
+    """A file's octets; ConfigError when it cannot be read."""
+    octets = b""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            while chunk := posix.read(fd, 65536):
+                octets += chunk
+                if len(octets) > LARGEST_FILE:
+                    raise ConfigError(f"{printable(path)}: too long for a configuration (at most 1 MiB)")
+        finally:
+            posix.close(fd)
+    except OSError as problem:
+        raise ConfigError(f"{printable(path)}: cannot read it: {problem.strerror}") from None
+    return octets
+
+
+def home(environ: Mapping[str, str]) -> str:
+    """The home folder: HOME, and only when that is no absolute path passwd(5); "" when nobody knows."""
+    folder = environ.get("HOME", "")
+    if folder[:1] == "/":
+        return folder
+    try:
+        folder = pwd.getpwuid(posix.getuid()).pw_dir
+    except KeyError:
+        return ""
+    return folder if folder[:1] == "/" else ""
+
+
+def base_folder(environ: Mapping[str, str], name: str, below: str) -> str:
+    """An XDG base folder: variable `name` if that is an absolute path, else `below` the home; "" if none."""
+    folder = environ.get(name, "")
+    if folder[:1] == "/":
+        return folder.rstrip("/")
+    folder = home(environ)
+    return folder.rstrip("/") + below if folder else ""
+
+
+def add_environment(config: Config, environ: Mapping[str, str]) -> None:
+    """Put the settings in SENDMAIL_PY_... variables over those that are there; raises ConfigError."""
+    layer = Layer("", {})
+    for name in environ:
+        if name.startswith(PREFIX) and name != OPTION_FILE and environ[name]:
+            add_variable(layer, name, environ[name])
+    if layer.names:
+        config.add(layer)
+
+
+def add_variable(layer: Layer, name: str, text: str) -> None:
+    """One variable into the layer; raises ConfigError when it is unknown, doubled or its file unreadable."""
+    word = name[len(PREFIX) :]
+    found = meaning(word)
+    if found is None and word.endswith("_FILE"):
+        found = meaning(word[: -len("_FILE")])
+        text = value_from_file(name, text) if found else text
+    if found is None:
+        raise explain().unknown_variable(name)
+    table, key = found
+    label = f"smarthost[1].{key}" if table == "smarthost" else f"{table}.{key}" if table else key
+    if label in layer.names:
+        raise ConfigError(f"environment {name}: {layer.names[label]} is set, too; keep one of them")
+    if not text:
+        return
+    layer.names[label] = name
+    value = raw(schema.TABLES[table][key][0], text)
+    if isinstance(value, dict):
+        layer.names.update([(f"{label}.{login}", name) for login in value])
+    put(layer.tree, table, key, value)
+
+
+def meaning(word: str) -> tuple[str, str] | None:
+    """The table and key that `word` (QUEUE_RETRY_MIN) stands for."""
+    if not word.isupper():
+        return None
+    word = word.lower()
+    table, _, key = word.partition("_")
+    if word in schema.TABLES[""]:
+        return "", word
+    return (table, key) if key in schema.TABLES.get(table, {}) else None
+
+
+def value_from_file(name: str, path: str) -> str:
+    """What the file that a ..._FILE variable names holds, without one line break at its end."""
+    try:
+        text = contents(path).decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"environment {name}: {printable(path)}: not UTF-8") from None
+    except ConfigError as problem:
+        raise ConfigError(f"environment {name}: {problem}") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def raw(kind: str, text: str) -> object:
+    """The text of a variable as TOML would give it; what does not fit stays text and is refused later."""
+    if kind == "bool":
+        word = text.lower()
+        return True if word in TRUE else False if word in FALSE else text
+    if kind == "int":
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+    if kind not in ("array", "paths", "users"):
+        return text
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if kind != "users":
+        return items
+    users: dict[str, list[str]] = {}
+    for item in items:
+        login, equals, address = item.partition("=")
+        if not equals:
+            return text
+        users.setdefault(login.strip(), []).append(address.strip())
+    return users
+
+
+def put(tree: dict[str, object], table: str, key: str, value: object) -> None:
+    """Set a key in a tree of TOML's shape."""
+    section: object = tree
+    if table == "smarthost":
+        elements = tree.setdefault(table, [{}])
+        section = elements[0] if isinstance(elements, list) else None
+    elif table:
+        section = tree.setdefault(table, {})
+    if isinstance(section, dict):
+        section[key] = value
+
+
+def complete(config: Config) -> None:
+    """Fill in what follows from other settings; raises ConfigError for what does not go together."""
+    queue = config.queue
+    config.log.form = config.log.format
+    if not queue.directory:
+        folder = base_folder(config.environ, "XDG_STATE_HOME", "/.local/state")
+        queue.directory = folder + "/sendmail-py/spool" if folder else ""
+    if queue.retry_max < queue.retry_min:
+        agree_on_retries(config)
+    names: list[str] = []
+    for number, smarthost in enumerate(config.smarthosts, 1):
+        label = f"smarthost[{number}]."
+        check_smarthost(config, label, smarthost)
+        smarthost.port = smarthost.port or PORTS[smarthost.tls]
+        if (smarthost.name or smarthost.host) in names:
+            key = "name" if smarthost.name else "host"
+            raise explain().conflict(
+                config, label + key, "another smart host has this name; set different names"
+            )
+        smarthost.name = smarthost.name or smarthost.host
+        names.append(smarthost.name)
+
+
+def agree_on_retries(config: Config) -> None:
+    """One of retry_min and retry_max is set beyond the other's default, which gives way."""
+    given = explain().given(config)
+    if "queue.retry_max" not in given:
+        config.queue.retry_max = config.queue.retry_min
+    elif "queue.retry_min" not in given:
+        config.queue.retry_min = config.queue.retry_max
+    else:
+        raise explain().conflict(config, "queue.retry_max", "must not be shorter than queue.retry_min")
+
+
+def check_smarthost(config: Config, label: str, smarthost: SmartHost) -> None:
+    """The settings of one smart host go together; raises ConfigError."""
+    fault = ""
+    sources = [key for key in PASSWORD_SOURCES if smarthost.__dict__[key]]
+    if not smarthost.host:
+        key, fault = "host", "missing; it names the server that takes the mail"
+    elif len(sources) > 1:
+        key, fault = sources[1], f"{sources[0]} is set, too; keep one of them"
+    elif smarthost.user and not sources:
+        key, fault = "user", "there is no password for it; set password_file or password_command"
+    elif sources and not smarthost.user:
+        key, fault = sources[0], "of no use without user"
+    elif smarthost.client_key and not smarthost.client_cert:
+        key, fault = "client_key", "of no use without client_cert"
+    elif smarthost.tls == "none" and smarthost.user and not loopback(smarthost):
+        key, fault = "tls", '"none" would send the password in clear text; use "starttls" or "implicit"'
+    if fault:
+        raise explain().conflict(config, label + key, fault)
+
+
+def loopback(smarthost: SmartHost) -> bool:
+    """Whether the smart host is surely this machine: localhost, 127.0.0.0/8 or ::1, and no look-up."""
+    host = smarthost.host.strip("[]").lower()
+    numbers = host.split(".")
+    in_net = len(numbers) == 4 and numbers[0] == "127" and "".join(numbers).isdecimal() and "" not in numbers
+    return smarthost.lookup == "none" and (host in ("localhost", "::1") or in_net)

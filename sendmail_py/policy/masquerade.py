@@ -1,0 +1,259 @@
+"""The sender rules: what is invalid is repaired, what this user may not use is replaced, the rest stays.
+
+Guarantees: the null reverse-path stays null; an address that the Internet can answer and that the user may
+use comes back octet for octet; repairing twice gives what repairing once gave; no file, no network of its
+own.
+
+*target* is masquerade.domain, else the mail domain. *The user's entry* is that of the login in
+[masquerade.users], else "*" unless the login is one of the exceptions. *Default* is the first address of
+the user's entry; without one `login@target`, for an exception `login@own domain` (identity.domain, else
+/etc/mailname, else the FQDN).
+
+An address is judged in two steps, each at most once. First, can it be answered?
+
+| address                                                     | becomes               | rule              |
+|-------------------------------------------------------------|-----------------------|-------------------|
+| null                                                        | itself, the end       |                   |
+| one that the user's entry names, not by a `*` in the domain | itself, the end       |                   |
+| at the target, or answerable and not at or below `also`     | itself                |                   |
+| to repair, local part = the login, the user has an entry    | the default           | users             |
+| to repair, local part has an entry of its own               | the entry's first     | users             |
+| to repair, local part is an exception, not bare             | itself                |                   |
+| to repair, local part is an exception, bare                 | `name@own domain`     | exception         |
+| to repair, at or below a name in `also`                     | `name@target`         | also              |
+| to repair, at this host or an unanswerable domain           | `name@target`         | domain            |
+| to repair, bare, masquerade.domain is set                   | `name@target`         | domain            |
+| to repair, bare, masquerade.domain is not set               | `name@target`         | completed         |
+| to repair, bare, the target is unanswerable itself          | `name@target`         | completed-invalid |
+| to repair, not bare, the target so and nobody's choice      | itself                |                   |
+
+To repair are bare names, names of this host, domains that validity.fault refuses, and domains at or below
+`also`. Second, may this user use the result? Without an entry: yes. An entry's addresses may hold `*` for
+anything; the local part counts letter by letter, the domain in any case.
+
+| masquerade.override | an address that the user's entry does not name                    |
+|---------------------|-------------------------------------------------------------------|
+| allow               | stays                                                             |
+| fix                 | becomes the default, rule override                                |
+| refuse              | NotPermittedError (77), naming the address and the permitted ones |
+"""
+
+from __future__ import annotations
+
+from sendmail_py.errors import NotPermittedError, printable
+from sendmail_py.mail import address
+from sendmail_py.policy import validity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sendmail_py.policy.config import Config
+    from sendmail_py.policy.identity import Host, Person
+
+    Change = tuple[bytes, bytes, str]  # old address, new address, rule
+
+SHOWN = 5  # permitted addresses named in an error
+
+
+class SenderRules:
+    """The rules of one configuration for one user on one host; see the tables above.
+
+    target: bytes, the domain that repaired addresses get; local: bytes, the login as a local part; entry:
+    list[bytes], the user's entry, [] for none. An entry that gives no default permits `login@target` too.
+    """
+
+    __slots__ = ("config", "entry", "host", "local", "person", "target")
+
+    def __init__(self, config: Config, host: Host, person: Person) -> None:
+        self.config = config
+        self.host = host
+        self.person = person
+        self.target = config.masquerade.domain.encode() or host.mail_domain
+        self.local = address.quote_local(person.login)
+        self.entry = self.entry_of(text(person.login)) or self.entry_for_everybody()
+        if self.entry and not first(self.entry, self.local):
+            self.entry.append(self.local + b"@" + self.target)
+
+    def entry_of(self, login: str) -> list[bytes]:
+        """The addresses and patterns of a login's own entry, complete with a domain."""
+        return [self.completed(one) for one in self.config.masquerade.users.get(login, ())]
+
+    def entry_for_everybody(self) -> list[bytes]:
+        """The entry "*", which does not reach logins that are named as exceptions."""
+        if text(self.person.login) in self.config.masquerade.exceptions:
+            return []
+        return self.entry_of("*")
+
+    def completed(self, configured: str) -> bytes:
+        """A configured address or pattern with a domain."""
+        octets = configured.encode()
+        return octets if b"@" in octets else octets + b"@" + self.target
+
+    def default(self) -> bytes:
+        """The reverse-path when the caller names none."""
+        return self.default_with_rule()[0]
+
+    def default_with_rule(self) -> tuple[bytes, str]:
+        """The reverse-path when the caller names none, and the rule that chose it."""
+        chosen = first(self.entry, self.local)
+        return (chosen, "users") if chosen else self.repaired(self.local)
+
+    def repair(self, given: bytes, author: bool = True) -> tuple[bytes, str]:
+        """(address to use, name of the rule or "" if nothing changed) for an address that somebody gave.
+
+        `author` False leaves the second step out: answers may be wanted by anybody. Raises NotPermittedError.
+        """
+        if not given or self.names(given, fixed=True):
+            return given, ""
+        new, rule = self.repaired(given.removeprefix(b"\\"))
+        if author and self.entry and not self.names(new):
+            new, rule = self.overridden(new, rule)
+        return new, rule if new != given else ""
+
+    def names(self, given: bytes, fixed: bool = False) -> bool:
+        """Whether the user's entry names this address; if `fixed`, not by a `*` in the domain."""
+        entry = [one for one in self.entry if not fixed or b"*" not in address.split(one)[1]]
+        return any(matches(one, given) for one in entry)
+
+    def repaired(self, given: bytes) -> tuple[bytes, str]:
+        """The first step: an address that the Internet can answer."""
+        local, domain = address.split(given)
+        if not self.wants_repair(domain):
+            return given, ""
+        chosen = self.from_table(local)
+        if chosen:
+            return chosen, "users"
+        if text(address.unquote_local(local)) in self.config.masquerade.exceptions:
+            return (given, "") if domain else (local + b"@" + self.host.own_domain, "exception")
+        return self.at_target(given, local, domain)
+
+    def wants_repair(self, domain: bytes) -> bool:
+        """Whether a domain must not leave the host; the target itself always may."""
+        if domain.lower() == self.target.lower():
+            return False
+        return bool(validity.fault(domain, self.host.local_names)) or self.in_also(domain)
+
+    def in_also(self, domain: bytes) -> bool:
+        """Whether the domain is one of masquerade.also or below one."""
+        dotted = b"." + domain.lower()
+        also = [b"." + one.encode().lower().lstrip(b".") for one in self.config.masquerade.also]
+        return any(dotted.endswith(one) for one in also)
+
+    def from_table(self, local: bytes) -> bytes:
+        """The first address of the entry that belongs to a local part, b"" if there is none."""
+        if local == self.local and self.entry:
+            return first(self.entry, local)
+        chosen = first(self.entry_of(text(address.unquote_local(local))), local)
+        # Another login's entry is no licence for this user to leave with an unanswerable address.
+        unfit = chosen and self.wants_repair(address.split(chosen)[1])
+        return address.split(chosen)[0] + b"@" + self.target if unfit else chosen
+
+    def at_target(self, given: bytes, local: bytes, domain: bytes) -> tuple[bytes, str]:
+        """The local part at the target domain, as far as that helps."""
+        new = local + b"@" + self.target
+        unanswerable = bool(validity.fault(self.target, ()))
+        if not domain and unanswerable:
+            return new, "completed-invalid"
+        if not domain:
+            return new, "domain" if self.config.masquerade.domain else "completed"
+        if unanswerable and not self.configured:
+            return given, ""
+        return new, "also" if self.in_also(domain) else "domain"
+
+    @property
+    def configured(self) -> bool:
+        """Whether a person chose the target: then it is used even if only a private network knows it."""
+        return bool(self.config.masquerade.domain or self.config.identity.domain)
+
+    def overridden(self, new: bytes, rule: str) -> tuple[bytes, str]:
+        """The second step for an address that the user's entry does not name."""
+        override = self.config.masquerade.override
+        if override == "allow":
+            return new, rule
+        if override == "refuse":
+            permitted = ", ".join([printable(one, 80) for one in self.entry[:SHOWN]])
+            more = ", ..." if len(self.entry) > SHOWN else ""
+            who = printable(self.person.login, 40)
+            raise NotPermittedError(f"{printable(new, 80)}: {who} may only send as {permitted}{more}")
+        return first(self.entry, self.local), "override"
+
+    def repair_field(self, value: bytes, author: bool = True) -> tuple[bytes, list[Change]]:
+        """A header field's value (From, Sender, Reply-To ...) with its addresses repaired, and the changes.
+
+        Only the octets of changed addresses are replaced. A value that is no address list stays as it is.
+        For Reply-To and its like `author` is False, see repair. Raises NotPermittedError.
+        """
+        return edited(value, lambda given: self.repair(given, author))
+
+
+def complete_field(value: bytes, domain: bytes) -> bytes:
+    """A recipient field's value (To, Cc, ...) with `@domain` behind bare names; the rest stays."""
+    return edited(value, lambda given: completed_with(given, domain))[0]
+
+
+def completed_with(given: bytes, domain: bytes) -> tuple[bytes, str]:
+    """See complete_field; `<>` stays."""
+    if not given or address.split(given)[1]:
+        return given, ""
+    return given.removeprefix(b"\\") + b"@" + domain, "completed"
+
+
+def edited(value: bytes, rule_for: Callable[[bytes], tuple[bytes, str]]) -> tuple[bytes, list[Change]]:
+    """The value with the addresses replaced for which `rule_for` gives another one, and the changes."""
+    try:
+        mailboxes = address.parse_list(value)
+    except address.AddressError:
+        return value, []
+    pieces, changes, kept = [], [], 0
+    for mailbox in mailboxes:
+        new, rule = rule_for(mailbox.address)
+        if new != mailbox.address:
+            pieces += [value[kept : mailbox.start], new]
+            changes.append((mailbox.address, new, rule))
+            kept = mailbox.end
+    return (b"".join([*pieces, value[kept:]]) if changes else value), changes
+
+
+def first(entry: list[bytes], local: bytes) -> bytes:
+    """The first address of an entry, a `*` before the @ being the local part; b"" if there is none."""
+    for one in entry:
+        name, domain = address.split(one)
+        if b"*" not in domain:
+            return put_in(name, local) + b"@" + domain if b"*" in name else one
+    return b""
+
+
+def put_in(pattern: bytes, local: bytes) -> bytes:
+    """A local part for each `*` of a pattern, in wire form."""
+    return address.quote_local(address.unquote_local(pattern).replace(b"*", address.unquote_local(local)))
+
+
+def matches(pattern: bytes, given: bytes) -> bool:
+    """Whether a pattern, in which `*` stands for any octets but the @ in the middle, names an address."""
+    pattern_local, pattern_domain = address.split(pattern)
+    local, domain = address.split(given)
+    fits = glob(address.unquote_local(pattern_local), address.unquote_local(local))
+    return fits and glob(pattern_domain.lower(), domain.lower())
+
+
+def glob(pattern: bytes, octets: bytes) -> bool:
+    """Match `*` only; from left to right, which is enough when there is no other wildcard."""
+    head, *rest = pattern.split(b"*")
+    if not rest:
+        return pattern == octets
+    tail = rest.pop()
+    if len(octets) < len(head) + len(tail) or not (octets.startswith(head) and octets.endswith(tail)):
+        return False
+    at, end = len(head), len(octets) - len(tail)
+    for piece in rest:
+        at = octets.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
+
+
+def text(login: bytes) -> str:
+    """A login as the configuration writes it."""
+    return login.decode("utf-8", "surrogateescape")

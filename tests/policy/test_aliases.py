@@ -1,0 +1,323 @@
+"""Claims about aliases: how names become addresses, and what newaliases says."""
+
+from __future__ import annotations
+
+import errno
+import posix
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sendmail_py.errors import ConfigError, DataError, TemporaryError
+from sendmail_py.policy import alias_check, aliases
+
+HERE: Any = SimpleNamespace(is_local=lambda domain: domain.lower() in (b"localhost", b"box.example.org"))
+
+FILE = rb"""# aliases(5)
+root: greg@isp.example
+Postmaster:	root
+two: ann@a.example, "Able, Bob" <bob@b.example>
+long: ann@a.example,
+  bob@b.example,
+
+# a comment between
+	carl@c.example # and one behind
+"two words": ann@a.example
+"Quo\"te": bob@b.example
+spaced  : ann@a.example
+"coloned:name": carl@c.example
+self: self, ann@a.example
+final: \final, ann@a.example
+other: \root
+here: root@localhost
+there: root@BOX.example.org
+bare: nobody-else
+diamond: root, postmaster, ann@a.example, ann@A.example
+quoted: "a b"@q.example
+comma: "x,y"@q.example
+gateway: /G=Ann/S=Able/@gw.example
+pipe: |/usr/bin/program
+quoted-pipe: "|/usr/bin/program a, b"
+mixed: ann@a.example, |program
+file: /var/mail/archive
+null: /dev/null
+list: :include:/etc/list
+quoted-list: ":include: /etc/list"
+to-pipe: pipe
+loop: loop2
+loop2: loop3, ann@a.example
+loop3: loop
+loop-here: loop-here2@localhost
+loop-here2: loop-here
+empty:
+commas: , ,
+bad: ann able@a.example
+root: second@isp.example
+"""
+
+RESOLVED: list[tuple[bytes, list[bytes]]] = [
+    (b"root", [b"greg@isp.example"]),
+    (b"ROOT", [b"greg@isp.example"]),
+    (b'"root"', [b"greg@isp.example"]),
+    (b"postmaster", [b"greg@isp.example"]),
+    (b"two", [b"ann@a.example", b"bob@b.example"]),
+    (b"long", [b"ann@a.example", b"bob@b.example", b"carl@c.example"]),
+    (b'"two words"', [b"ann@a.example"]),
+    (b'"quo\\"te"', [b"bob@b.example"]),
+    (b"spaced", [b"ann@a.example"]),
+    (b'"coloned:name"', [b"carl@c.example"]),
+    (b"self", [b"self", b"ann@a.example"]),
+    (b"final", [b"final", b"ann@a.example"]),
+    (b"other", [b"root"]),
+    (b"here", [b"greg@isp.example"]),
+    (b"there", [b"greg@isp.example"]),
+    (b"bare", [b"nobody-else"]),
+    (b"diamond", [b"greg@isp.example", b"ann@a.example"]),
+    (b"quoted", [b'"a b"@q.example']),
+    (b"comma", [b'"x,y"@q.example']),
+    (b"gateway", [b"/G=Ann/S=Able/@gw.example"]),
+    (b"unknown", [b"unknown"]),
+    (b"Unknown", [b"Unknown"]),
+    (b"roo", [b"roo"]),
+    (b"oot", [b"oot"]),
+    (b"root2", [b"root2"]),
+    (b"bob@b.example,", [b"bob@b.example,"]),
+    (b"#", [b"#"]),
+    (b'""', [b'""']),
+]
+REFUSED = [
+    b"pipe", b"quoted-pipe", b"mixed", b"file", b"null", b"list", b"quoted-list", b"to-pipe", b"loop", b"loop2",
+    b"loop3",
+    b"loop-here", b"empty", b"commas", b"bad", b"|program", b'"|program x"', b"/etc/passwd", b'"/etc/x y"',
+    b'":include:/etc/list"',
+]  # fmt: skip
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> aliases.Aliases:
+    (tmp_path / "aliases").write_bytes(FILE)
+    return aliases.load([str(tmp_path / "missing"), str(tmp_path / "aliases")])
+
+
+@pytest.mark.parametrize(("local", "wanted"), RESOLVED)
+def test_a_local_name_leads_to_its_addresses(
+    known: aliases.Aliases, local: bytes, wanted: list[bytes]
+) -> None:
+    assert known.resolve(local, HERE) == wanted
+
+
+@pytest.mark.parametrize("local", REFUSED)
+def test_refuses_with_the_name_what_leads_to_no_mailbox(known: aliases.Aliases, local: bytes) -> None:
+    with pytest.raises(DataError) as error:
+        known.resolve(local, HERE)
+    assert str(error.value).isprintable()
+    assert local.decode().strip('"')[:4] in str(error.value).replace("to-pipe", "pipe") or local == b"to-pipe"
+
+
+@pytest.mark.parametrize("ends", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_reads_any_line_ends(tmp_path: Path, ends: bytes, last: bool) -> None:
+    text = ends.join([b"a: b@x,", b" c@x", b"", b"d: e@x"]) + (ends if last else b"")
+    (tmp_path / "aliases").write_bytes(text)
+    known = aliases.load([str(tmp_path / "aliases")])
+    assert known.resolve(b"a", HERE) == [b"b@x", b"c@x"]
+    assert known.resolve(b"d", HERE) == [b"e@x"]
+
+
+def test_the_first_file_that_knows_a_name_counts(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"root: one@x\n")
+    (tmp_path / "two").write_bytes(b"root: two@x\nbob: root\n")
+    known = aliases.load([str(tmp_path / "one"), str(tmp_path / "two")])
+    assert known.resolve(b"bob", HERE) == [b"one@x"]
+
+
+@pytest.mark.parametrize(
+    ("default", "local", "wanted"),
+    [
+        ("greg@isp.example", b"unknown", [b"greg@isp.example"]),
+        ("greg@isp.example", b"bare", [b"greg@isp.example"]),
+        ("greg@isp.example", b"two", [b"ann@a.example", b"bob@b.example"]),
+        ("greg@isp.example", b"self", [b"self", b"ann@a.example"]),
+        ("greg@isp.example", b"other", [b"root"]),
+        ("two", b"unknown", [b"ann@a.example", b"bob@b.example"]),
+        ("greg", b"unknown", [b"greg"]),
+    ],
+)
+def test_the_default_gets_what_no_alias_names(
+    tmp_path: Path, default: str, local: bytes, wanted: list[bytes]
+) -> None:
+    (tmp_path / "aliases").write_bytes(FILE)
+    assert aliases.load([str(tmp_path / "aliases")], default).resolve(local, HERE) == wanted
+
+
+def test_the_default_is_no_way_around_a_refusal() -> None:
+    with pytest.raises(DataError):
+        aliases.load([], "greg@isp.example").resolve(b"|program", HERE)
+
+
+def test_a_default_that_leads_back_to_itself_is_a_loop(tmp_path: Path) -> None:
+    (tmp_path / "aliases").write_bytes(b"greg: unknown\n")
+    with pytest.raises(DataError):
+        aliases.load([str(tmp_path / "aliases")], "greg").resolve(b"greg", HERE)
+
+
+def test_a_missing_file_holds_no_aliases(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    files = [str(tmp_path / "missing"), str(tmp_path / "file" / "below")]
+    assert aliases.load(files).resolve(b"root", HERE) == [b"root"]
+    assert alias_check.check(files[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (errno.EACCES, ConfigError),
+        (errno.EISDIR, ConfigError),
+        (errno.EIO, TemporaryError),
+        (errno.EMFILE, TemporaryError),
+    ],
+)
+def test_a_file_that_cannot_be_read_stops_the_mail(
+    monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(posix, "open", fail)
+    with pytest.raises(error, match="/etc/aliases"):
+        aliases.load(["/etc/aliases"]).resolve(b"root", HERE)
+
+
+def test_reads_nothing_before_a_local_name_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aliases, "read", lambda file: pytest.fail("the file was read"))
+    aliases.load(["/etc/aliases"], "greg@isp.example")
+
+
+def test_parses_only_the_values_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "aliases").write_bytes(b"".join([b"user%d: u%d@x\n" % (n, n) for n in range(1000)]))
+    parsed: list[bytes] = []
+    before = aliases.targets
+    monkeypatch.setattr(aliases, "targets", lambda value, alias: parsed.append(value) or before(value, alias))
+    assert aliases.load([str(tmp_path / "aliases")]).resolve(b"user900", HERE) == [b"u900@x"]
+    assert parsed == [b" u900@x"]
+
+
+def test_many_ways_to_one_name_cost_no_more_than_one(tmp_path: Path) -> None:
+    lines = [b"a%d: a%d, b%d\nb%d: a%d\n" % (n, n + 1, n, n, n + 1) for n in range(24)]
+    (tmp_path / "aliases").write_bytes(b"".join([*lines, b"a24: ann@a.example\n"]))
+    begin = time.process_time()
+    assert aliases.load([str(tmp_path / "aliases")]).resolve(b"a0", HERE) == [b"ann@a.example"]
+    assert alias_check.check(str(tmp_path / "aliases")) == []
+    assert time.process_time() - begin < 1
+
+
+def test_a_way_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "aliases").write_bytes(b"".join([b"a%d: a%d\n" % (n, n + 1) for n in range(5000)]))
+    with pytest.raises(DataError):
+        aliases.load([str(tmp_path / "aliases")]).resolve(b"a0", HERE)
+    assert alias_check.check(str(tmp_path / "aliases")) == []
+
+
+NAMES = st.text("abcXYZ.-_01", min_size=1, max_size=6).filter(
+    lambda name: ".." not in name and name[0] != "." != name[-1]
+)
+
+
+@given(
+    st.dictionaries(
+        NAMES.map(str.lower),
+        st.lists(NAMES.map(lambda name: name + "@x"), min_size=1, max_size=3),
+        max_size=6,
+    )
+)
+def test_finds_every_name_that_a_file_holds(
+    tmp_path_factory: pytest.TempPathFactory, table: dict[str, list[str]]
+) -> None:
+    file = tmp_path_factory.mktemp("aliases") / "aliases"
+    file.write_text("".join([f"{name}: {', '.join(targets)}\n" for name, targets in table.items()]))
+    known = aliases.load([str(file)])
+    for name, targets in table.items():
+        wanted = list(dict.fromkeys([target.encode() for target in targets]))
+        assert known.resolve(name.upper().encode(), HERE) == wanted
+    assert alias_check.check(str(file)) == []
+
+
+# --- newaliases --------------------------------------------------------------------------------
+
+
+def problems(tmp_path: Path, text: bytes, names: tuple[bytes, ...] = ()) -> list[tuple[int, bool]]:
+    (tmp_path / "aliases").write_bytes(text)
+    found = alias_check.check(str(tmp_path / "aliases"), names)
+    assert all(problem.text.isprintable() and problem.text for problem in found)
+    return [(problem.line, problem.fault) for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (b"", []),
+        (b"# nothing\n\n   \n  # nothing\n", []),
+        (b"a: b\nb: c@x.example\n", []),
+        (b"a: a, \\a\n", []),
+        (b"a: b@x,\n c@x\n", []),
+        (b'"a b": c@x\n', []),
+        (b"a\n", [(1, True)]),
+        (b"a b@x\nb: c@x\n", [(1, True)]),
+        (b": a@x\n", [(1, True)]),
+        (b'"a: b@x\n', [(1, True)]),
+        (b'"a"b: c@x\n', [(1, True)]),
+        (b"a b: c@x\n", [(1, True)]),
+        (b" a: b@x\n", [(1, True)]),
+        (b" a: b@x\n c@x\nd: e@x\n", [(1, True)]),
+        (b"a:\n", [(1, True)]),
+        (b"a: # nobody\n", [(1, True)]),
+        (b"a: b@x c@x\n", [(1, True)]),
+        (b"a: b@x,\n\n c@x d@x,\n e@x\n", [(3, True)]),
+        (b"a: b@x\n c@x\n", [(1, True)]),
+        (b"a: b@-x-\n", [(1, True)]),
+        (b"a: b@x,\n c@d..e,\n f@g\n", [(2, True)]),
+        (b"a: b\0c@x\n", [(1, True)]),
+        (b"a: b@x\nA: c@x\n", [(2, True)]),
+        (b'a: b@x\n"a": c@x\n', [(2, True)]),
+        (b"a: b\nb: a\n", [(1, True)]),
+        (b"x: a\na: b\nb: c\nc: A\n", [(2, True)]),
+        (b"a: b, c\nb: d\nc: d\nd: e@x\n", []),
+        (b"a: |p\n", [(1, False)]),
+        (b'a: b@x,\n "|p x, y"\n', [(2, False)]),
+        (b"a: /f, :include:/l\n", [(1, False), (1, False)]),
+        (b"a@x: b@x\n", [(1, False)]),
+        (b"@x: b@x\n", [(1, False)]),
+        (b"z\nb: |p\nc: d e\n", [(1, True), (2, False), (3, True)]),
+        (b"a: b@x\r\nc d\r\n", [(2, True)]),
+    ],
+)
+def test_newaliases_names_each_bad_line(tmp_path: Path, text: bytes, wanted: list[tuple[int, bool]]) -> None:
+    assert problems(tmp_path, text) == wanted
+
+
+def test_newaliases_finds_loops_by_way_of_this_host(tmp_path: Path) -> None:
+    text = b"a: b@localhost\nb: a\n"
+    assert problems(tmp_path, text) == []
+    assert problems(tmp_path, text, (b"localhost",)) == [(1, True)]
+
+
+def test_what_newaliases_calls_a_fault_is_what_a_submission_refuses(
+    tmp_path: Path, known: aliases.Aliases
+) -> None:
+    faults = [
+        problem.text
+        for problem in alias_check.check(str(tmp_path / "aliases"), (b"localhost",))
+        if problem.fault
+    ]
+    assert [text.split(":")[0].split(" leads")[0] for text in faults] == [
+        "alias loop -> loop2 -> loop3 -> loop",
+        "alias loop-here -> loop-here2 -> loop-here",
+        "empty",
+        "commas",
+        "ann able@a.example",
+        "root",
+    ]
