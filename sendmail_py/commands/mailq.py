@@ -1,0 +1,143 @@
+"""mailq, sendmail -bp: the queue in the layout that monitoring tools read (Postfix's), or as JSON lines.
+
+Column 1 holds queue ids, the header's `-` and blanks only; the summary is the last line.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+import time
+
+from sendmail_py.commands import setting
+from sendmail_py.commands.options import Request
+from sendmail_py.errors import EX_OK, SendmailError, printable
+from sendmail_py.mail.envelope import TODO
+from sendmail_py.mail.header import DAYS, MONTHS
+from sendmail_py.maillog import json_line
+from sendmail_py.spool.breaker import Breaker
+from sendmail_py.spool.queue import Listed, Spool
+
+EMPTY = "Mail queue is empty\n"
+HEADER = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
+LETTERS = {"active": "*", "hold": "!", "deferred": ""}
+RECIPIENT_COLUMN = 41
+REASON_END = 75
+
+
+def run(request: Request, stdin_open: bool) -> int:
+    """Print the caller's own queue; a message at a time, so that a reader may stop early."""
+    config = setting.load(request)
+    spool = Spool(config.queue.directory)
+    waiting = spool.listing()
+    pause = general_reason(config.queue.directory, [host.name for host in config.smarthosts])
+    busy = locked_files()
+    write = as_json if request.json else as_text
+    messages = octets = 0
+    for one in waiting:
+        try:
+            listed = spool.read(one)
+        except (SendmailError, OSError) as fault:
+            sys.stderr.write(f"{request.program}: {one.queue_id}: {fault}\n")
+            continue
+        if listed is None:
+            continue
+        if not messages and not request.json:
+            sys.stdout.write(HEADER)
+        state = "active" if listed.inode in busy else "deferred"
+        sys.stdout.write(write(listed, state, pause))
+        messages += 1
+        octets += listed.size
+    if not request.json:
+        sys.stdout.write(summary(messages, octets))
+    return EX_OK
+
+
+def summary(messages: int, octets: int) -> str:
+    """The last line."""
+    if not messages:
+        return EMPTY
+    return f"-- {octets // 1024} Kbytes in {messages} Request{'' if messages == 1 else 's'}.\n"
+
+
+def as_text(listed: Listed, state: str, pause: str) -> str:
+    """A message's lines: id, size, arrival, sender; then reasons and the recipients they are for."""
+    name = listed.queue_id + LETTERS[state]
+    sender = printable(listed.envelope.reverse_path) or "MAILER-DAEMON"
+    lines = [f"{name} {listed.size:>{18 - len(name)}} {arrival(listed.envelope.created)}  {sender}"]
+    previous = ""
+    for address, reason in recipients(listed, pause):
+        if reason and reason != previous:
+            lines.append(f"({reason})".rjust(min(REASON_END + 2, max(REASON_END, len(reason)) + 2)))
+        previous = reason
+        lines.append(" " * RECIPIENT_COLUMN + address)
+    return "\n".join(lines) + "\n\n"
+
+
+def as_json(listed: Listed, state: str, pause: str) -> str:
+    """A message as one line of JSON with the keys of `postqueue -j`."""
+    rows: list[object] = []
+    for address, reason in recipients(listed, pause):
+        row: list[tuple[str, object]] = [("address", address)]
+        rows.append([*row, ("delay_reason", reason)] if reason else row)
+    return (
+        json_line(
+            [
+                ("queue_name", state),
+                ("queue_id", listed.queue_id),
+                ("arrival_time", int(listed.envelope.created)),
+                ("message_size", listed.size),
+                ("forced_expire", False),
+                ("sender", printable(listed.envelope.reverse_path) or "MAILER-DAEMON"),
+                ("recipients", rows),
+            ]
+        )
+        + "\n"
+    )
+
+
+def recipients(listed: Listed, pause: str) -> list[tuple[str, str]]:
+    """The recipients that still wait, each with the reason; those with the same reason together."""
+    rows = []
+    for index, one in enumerate(listed.envelope.recipients):
+        if one.state == TODO:
+            attempt = listed.tries.get(index)
+            rows.append((printable(one.address), attempt.reply if attempt else pause))
+    return sorted(rows, key=lambda row: row[1])
+
+
+def arrival(seconds: float) -> str:
+    """`Mon Nov 23 15:19:55`, local time."""
+    t = time.localtime(seconds)
+    return (
+        f"{DAYS[t.tm_wday]} {MONTHS[t.tm_mon - 1]} {t.tm_mday:2} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
+    )
+
+
+def general_reason(directory: str, names: list[str]) -> str:
+    """Why nothing moves at all: the fault of the last smart host, when every one has a pause."""
+    breaker = Breaker(directory)
+    pauses = [breaker.get(name) for name in names]
+    if not names:
+        return "no smart host is configured"
+    last = pauses[-1]
+    return last.reason if last is not None and None not in pauses else ""
+
+
+def locked_files() -> set[tuple[int, int]]:
+    """Files that somebody holds a flock(2) of, as (device, inode), from proc_locks(5).
+
+    Looking does not disturb a flush; taking the locks ourselves for a moment would.
+    """
+    try:
+        fd = posix.open("/proc/locks", posix.O_RDONLY | posix.O_CLOEXEC)
+        with open(fd, encoding="ascii", errors="replace") as table:
+            rows = [line.split() for line in table]
+    except OSError:
+        return set()
+    found = set()
+    for row in rows:
+        if "FLOCK" in row and len(row) > 5:
+            major, minor, inode = row[-3].split(":")
+            found.add((posix.makedev(int(major, 16), int(minor, 16)), int(inode)))
+    return found

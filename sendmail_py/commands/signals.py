@@ -1,0 +1,48 @@
+"""Signals during a submission: nothing is queued, nothing is left behind.
+
+Uses `_signal`, the C half of `signal`: the other half imports enum, which costs half a submission.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found,unused-ignore]
+
+from sendmail_py.errors import TemporaryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WATCHED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
+
+
+def interrupt(number: int, frame: object) -> None:
+    """Handler: end the submission in an orderly way."""
+    raise TemporaryError(f"interrupted by signal {number}; nothing was queued")
+
+
+def watch() -> None:
+    """Let the usual signals end a submission; one that the caller ignores stays ignored."""
+    for number in WATCHED:
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, interrupt)
+
+
+def hold_off() -> None:
+    """From here on the message is queued, whatever comes: a signal that came before has raised already."""
+    for number in WATCHED:
+        _signal.signal(number, _signal.SIG_IGN)
+
+
+def restore() -> None:
+    """The usual meaning again."""
+    for number in WATCHED:
+        _signal.signal(number, _signal.SIG_DFL)
+
+
+def watch_for_stop() -> Callable[[], bool]:
+    """Let SIGTERM, SIGINT and SIGHUP ask a flush to finish what it has in hand; returns "was it asked?"."""
+    asked: list[int] = []
+    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
+        _signal.signal(number, lambda number, frame: asked.append(number))
+    return lambda: bool(asked)

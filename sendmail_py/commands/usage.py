@@ -1,0 +1,31 @@
+"""--help and --version."""
+
+from __future__ import annotations
+
+import sys
+
+from sendmail_py import __version__
+from sendmail_py.commands.options import ATTACHED, FLAG, OPTIONS, Request
+
+SHAPES = {FLAG: "", ATTACHED: "[value]"}
+
+HEAD = """\
+usage: sendmail [options] [recipient ...] < message
+       mailq [--json]    newaliases    sendmail -q    sendmail-py --help
+"""
+
+
+def run(request: Request, stdin_open: bool) -> int:
+    """Print it on standard output."""
+    if request.mode == "version":
+        sys.stdout.write(f"sendmail_py {__version__}\n")
+    else:
+        sys.stdout.write(HEAD + "".join([line(letter) for letter in sorted(OPTIONS, key=str.lower)]))
+    return 0
+
+
+def line(letter: str) -> str:
+    """One row of the option table."""
+    kind, action, meaning = OPTIONS[letter]
+    note = {"ignore": " (ignored)", "refuse": " (refused)"}.get(action, "")
+    return f"  -{letter}{SHAPES.get(kind, ' value'):<9}{meaning}{note}\n"

@@ -1,0 +1,100 @@
+"""The header as it leaves (RFC 6409 section 8): fields added, removed, repaired; the rest byte for byte."""
+
+from __future__ import annotations
+
+from sendmail_py.errors import DataError
+from sendmail_py.mail import header
+from sendmail_py.policy import masquerade
+from sendmail_py.policy.identity import Host, Person
+
+MOST_HOPS = 100  # RFC 5321 6.3
+
+REMOVED = (b"bcc", b"resent-bcc", b"return-path", b"content-length")
+AUTHORS = (b"from", b"sender", b"resent-from", b"resent-sender")
+ANSWERS = (
+    b"reply-to",
+    b"resent-reply-to",
+    b"return-receipt-to",
+    b"disposition-notification-to",
+    b"errors-to",
+)
+RECIPIENTS = (b"to", b"cc", b"resent-to", b"resent-cc")
+
+
+class Stamp:
+    """What the added fields need: queue id, time of arrival (seconds), host, person, our version."""
+
+    __slots__ = ("host", "person", "queue_id", "seconds", "version")
+
+    def __init__(self, queue_id: str, seconds: float, host: Host, person: Person, version: str) -> None:
+        self.queue_id = queue_id
+        self.seconds = seconds
+        self.host = host
+        self.person = person
+        self.version = version
+
+
+def complete(fields: list[bytes], stamp: Stamp, author: bytes) -> list[bytes]:
+    """The fields with ours on top. `author` is the value of From: if that is missing or empty.
+
+    Raises DataError when the message has been through too many hosts.
+    """
+    seen = {header.name(field) for field in fields if header.unfolded(field)}
+    if sum(header.name(field) == b"received" for field in fields) > MOST_HOPS:
+        raise DataError(f"the message has over {MOST_HOPS} Received fields: a mail loop; nothing was queued")
+    added = [received(stamp)]
+    if b"message-id" not in seen:
+        added.append(message_id(stamp))
+    if b"date" not in seen:
+        added.append(b"Date: " + header.date_time(stamp.seconds) + b"\r\n")
+    if b"from" not in seen:
+        added.append(b"From: " + author + b"\r\n")
+    return added + [field for field in fields if stays(header.name(field), seen)]
+
+
+def stays(name: bytes, seen: set[bytes]) -> bool:
+    """Whether a field of that name is kept: not when it is secret, ours to write, or empty and replaced."""
+    return name not in REMOVED and (name in seen or name not in (b"from", b"date", b"message-id"))
+
+
+def repair(fields: list[bytes], rules: masquerade.SenderRules, domain: bytes, senders: bool) -> list[bytes]:
+    """The fields with bare names completed and, if `senders` (masquerade.headers), senders repaired."""
+    return [header.fold(repair_one(field, rules, domain, senders)) for field in fields]
+
+
+def repair_one(field: bytes, rules: masquerade.SenderRules, domain: bytes, senders: bool) -> bytes:
+    """One field; most have no addresses that are our business."""
+    name = header.name(field)
+    if senders and (name in AUTHORS or name in ANSWERS):
+        new, _ = rules.repair_field(header.value(field), author=name in AUTHORS)
+    elif name in RECIPIENTS or name in AUTHORS or name in ANSWERS:
+        new = masquerade.complete_field(header.value(field), domain)
+    else:
+        return field
+    return header.rebuild(field, new)
+
+
+def received(stamp: Stamp) -> bytes:
+    """The trace field (RFC 5321 4.4): by which host, for which account, id, date."""
+    return b"Received: by %s (sendmail_py %s, from uid %d)\r\n\tid %s; %s\r\n" % (
+        host_name(stamp.host),
+        stamp.version.encode(),
+        stamp.person.uid,
+        stamp.queue_id.encode(),
+        header.date_time(stamp.seconds),
+    )
+
+
+def message_id(stamp: Stamp) -> bytes:
+    """A Message-ID (RFC 5322 3.6.4), made once here, so that it is stable however often we try."""
+    return b"Message-ID: <%s.%d@%s>\r\n" % (stamp.queue_id.encode(), stamp.person.uid, stamp.host.mail_domain)
+
+
+def host_name(host: Host) -> bytes:
+    """The name of this host for people."""
+    return host.fqdn or host.name or b"localhost"
+
+
+def author_of(address: bytes, full_name: str) -> bytes:
+    """A From value: the address, with the name if there is one (RFC 5322 3.4)."""
+    return header.phrase(full_name) + b" <" + address + b">" if full_name.strip() else address
