@@ -1,0 +1,84 @@
+"""What a dialogue wants done: the actions that smtp.py yields and session.py performs. Pure.
+
+A dialogue is a generator of actions. It is sent what came of each: a Reply for an Expect, a Transaction or
+None for NEXT, otherwise None.
+"""
+
+from __future__ import annotations
+
+from sendmail_py.relay import transaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any, TypeVar
+
+    from sendmail_py.relay.transaction import Transaction
+
+    T = TypeVar("T")
+    Dialogue = Generator[object, Any, T]
+
+
+class Write:
+    """Send `octets`, which will be answered by `replies` replies; `secret` keeps them out of transcripts."""
+
+    __slots__ = ("octets", "replies", "secret")
+
+    def __init__(self, octets: bytes, replies: int = 1, secret: bool = False) -> None:
+        self.octets = octets
+        self.replies = replies
+        self.secret = secret
+
+
+class Expect:
+    """Wait for the next reply; `phase` says what it answers."""
+
+    __slots__ = ("phase",)
+
+    def __init__(self, phase: str) -> None:
+        self.phase = phase
+
+
+class Content:
+    """Send the content of a transaction and the final dot, which will be answered by one reply."""
+
+    __slots__ = ("transaction",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+
+
+class Judged:
+    """A transaction is decided: write the verdicts down before anything else is read."""
+
+    __slots__ = ("transaction",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+
+
+class StartTLS:
+    """Encrypt the connection now."""
+
+    __slots__ = ()
+
+
+class Next:
+    """Ask for the next transaction; the answer is None when there is none."""
+
+    __slots__ = ()
+
+
+GREETING = Expect("initial server greeting")
+EHLO = Expect("EHLO command")
+HELO = Expect("HELO command")
+STARTTLS = Expect("STARTTLS command")
+AUTH = Expect("AUTH command")
+MAIL = Expect(transaction.MAIL)
+RCPT = Expect(transaction.RCPT)
+DATA = Expect(transaction.DATA)
+END = Expect(transaction.END)
+RSET = Expect("RSET command")
+QUIT = Expect("QUIT command")
+START_TLS = StartTLS()
+NEXT = Next()

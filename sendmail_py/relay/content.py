@@ -1,0 +1,39 @@
+"""Mail data on its way to the wire (RFC 5321 4.5.2): dot-stuffed, ended by one lone dot. Pure.
+
+Input is the stored wire form in chunks cut anywhere: CRLF line ends, not dot-stuffed. Output holds no bare
+CR or LF (RFC 5321 2.3.8; the sender's half of SMTP smuggling): such content raises BareLineEndError before
+the chunk that holds it goes out, and the final dot never follows.
+"""
+
+from __future__ import annotations
+
+from sendmail_py.errors import DataError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class BareLineEndError(DataError):
+    """The stored message holds a CR or LF that is not part of a CRLF."""
+
+
+def stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks with every line's leading dot doubled, and the end-of-data line after them."""
+    tail = b"\r\n"  # the last two octets so far; the content begins at the start of a line
+    for chunk in chunks:
+        joined = tail + chunk
+        check_line_ends(joined)
+        tail = joined[-2:]
+        yield joined.replace(b"\r\n.", b"\r\n..")[2:]
+    check_line_ends(tail + b".")
+    yield b".\r\n" if tail == b"\r\n" else b"\r\n.\r\n"
+
+
+def check_line_ends(joined: bytes) -> None:
+    """`joined` is two octets already checked and a chunk; a CR at its end is judged with the next one."""
+    pairs = joined.count(b"\r\n")
+    lone_first = joined.startswith(b"\n")  # the LF of a CRLF whose CR has left the window
+    lone_last = joined.endswith(b"\r")
+    if joined.count(b"\n") - lone_first != pairs or joined.count(b"\r") - lone_last != pairs:
+        raise BareLineEndError("stored message holds a bare CR or LF")

@@ -1,0 +1,49 @@
+"""What a server told about itself in its reply to EHLO (RFC 5321 4.1.1.1). Pure.
+
+Nothing a server writes there can raise: what cannot be understood counts as not offered.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sendmail_py.relay.reply import Reply
+
+
+class Server:
+    """The service extensions of one session; an empty one after HELO.
+
+    `keywords` maps the upper-case EHLO keyword to its parameters (upper case, list of bytes).
+    `size` is the largest message in octets (RFC 1870), 0 when not told or unlimited.
+    """
+
+    __slots__ = ("keywords", "pipelining", "size")
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.keywords: dict[bytes, list[bytes]] = {}
+        for line in lines:
+            # "AUTH=LOGIN PLAIN" is what servers older than RFC 2554 write; it says the same.
+            words = line.upper().replace(b"AUTH=", b"AUTH ", 1).split()
+            if words:
+                self.keywords.setdefault(words[0], []).extend(words[1:])
+        self.pipelining = b"PIPELINING" in self.keywords
+        self.size = octets(self.keywords.get(b"SIZE", []))
+
+    def offers(self, keyword: bytes) -> bool:
+        """Whether the extension `keyword` (upper case) was announced."""
+        return keyword in self.keywords
+
+    @property
+    def mechanisms(self) -> list[bytes]:
+        """SASL mechanisms of the AUTH keyword (RFC 4954), in the server's order."""
+        return self.keywords.get(b"AUTH", [])
+
+
+def octets(words: list[bytes]) -> int:
+    """The parameter of SIZE; at most 18 digits, so that int() never meets a hostile length."""
+    return int(words[0]) if words and len(words[0]) <= 18 and words[0].isdigit() else 0
+
+
+def from_reply(reply: Reply) -> Server:
+    """The first line of the reply is the server's name and greeting, each other one an extension."""
+    return Server(reply.lines[1:])

@@ -1,0 +1,185 @@
+"""One mail transaction (RFC 5321 3.3): the commands that begin it, and what the server said to each. Pure.
+
+Guarantees: no command holds an octet that could end it early (addresses are checked again, values are xtext),
+and every recipient gets exactly one verdict, the reply that decided about it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sendmail_py.mail import address
+from sendmail_py.relay.reply import Reply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sendmail_py.mail.envelope import Envelope, Recipient
+    from sendmail_py.relay.ehlo import Server
+
+# Phases: which command a reply answers, in the words of the log line.
+MAIL = "MAIL FROM command"
+RCPT = "RCPT TO command"
+DATA = "DATA command"
+END = "end of DATA command"
+UNSENT = "not sent"  # decided here, from what the server announced
+
+# Stages: how far a transaction came, which decides what a lost connection means.
+OFFERED = "offered"  # at most MAIL, RCPT and DATA are out
+CONTENT = "content"  # some of the content may be out, its end is not
+ENDED = "ended"  # the final dot may be out: if no reply comes, the answer is unknown
+JUDGED = "judged"  # every recipient has a verdict
+
+XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 4
+NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
+NOTIFY = re.compile(rb"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
+
+
+class Verdict:
+    """The reply that decided about a recipient, and the phase that it answered."""
+
+    __slots__ = ("phase", "reply")
+
+    def __init__(self, phase: str, reply: Reply) -> None:
+        self.phase = phase
+        self.reply = reply
+
+
+class Transaction:
+    """A message on its way to some of its recipients.
+
+    envelope    the message's envelope
+    indices     which of its recipients are meant; `recipients` are these
+    size        octets of the content in wire form
+    chunks      called without arguments, gives the content as an iterable of bytes
+    verdicts    by position in `recipients`; None until decided
+    accepted    positions whose RCPT was accepted
+    """
+
+    __slots__ = (
+        "accepted",
+        "chunks",
+        "envelope",
+        "indices",
+        "mail_accepted",
+        "recipients",
+        "size",
+        "stage",
+        "verdicts",
+    )
+
+    def __init__(
+        self, envelope: Envelope, indices: list[int], size: int, chunks: Callable[[], Iterable[bytes]]
+    ) -> None:
+        self.envelope = envelope
+        self.indices = indices
+        self.recipients = [envelope.recipients[index] for index in indices]
+        self.size = size
+        self.chunks = chunks
+        self.verdicts: list[Verdict | None] = [None] * len(indices)
+        self.accepted: list[int] = []
+        self.mail_accepted = False
+        self.stage = OFFERED
+
+    def open(self) -> list[int]:
+        """Positions of the recipients that have no verdict yet."""
+        return [n for n, verdict in enumerate(self.verdicts) if verdict is None]
+
+    def judge(self, phase: str, reply: Reply) -> None:
+        """`reply` decides about every recipient that is still open."""
+        verdict = Verdict(phase, reply)
+        self.verdicts = [one or verdict for one in self.verdicts]
+        self.stage = JUDGED
+
+    def answer_rcpt(self, n: int, reply: Reply) -> None:
+        """The reply to the RCPT of position `n`; one that follows a refused MAIL says nothing."""
+        if reply.positive:
+            self.accepted.append(n)
+        elif self.verdicts[n] is None:
+            self.verdicts[n] = Verdict(RCPT, reply)
+
+
+def own_reply(code: int, enhanced: str, text: str) -> Reply:
+    """A verdict of ours in the form of a reply, for recipients that the server need not be asked about."""
+    return Reply(code, [f"{enhanced} {text}".encode("utf-8", "backslashreplace")])
+
+
+def refuse_unfit(server: Server, transaction: Transaction) -> None:
+    """Judge, before an octet is sent, what may not be sent or what the server said it cannot take."""
+    reply = unfit_message(server, transaction)
+    if reply is not None:
+        transaction.judge(UNSENT, reply)
+    for n in transaction.open():
+        reply = unfit_address(server, transaction.recipients[n].address, "5.1.3")
+        if reply is not None:
+            transaction.verdicts[n] = Verdict(UNSENT, reply)
+    if not transaction.open():
+        transaction.stage = JUDGED
+
+
+def unfit_message(server: Server, transaction: Transaction) -> Reply | None:
+    """Why nobody can get this message."""
+    if server.size and transaction.size > server.size:  # RFC 1870 6.1
+        text = f"message of {transaction.size} octets is larger than the server's limit of {server.size}"
+        return own_reply(552, "5.3.4", text)
+    sender = transaction.envelope.reverse_path
+    return unfit_address(server, sender, "5.1.7") if sender else None
+
+
+def unfit_address(server: Server, mailbox: bytes, enhanced: str) -> Reply | None:
+    """Why an address cannot stand in a command; `enhanced` if it is no address at all."""
+    try:
+        address.check(mailbox)
+    except address.AddressError as error:
+        return own_reply(553, enhanced, str(error))
+    if not mailbox.isascii() and not server.offers(b"SMTPUTF8"):  # RFC 6531 3.2
+        return own_reply(553, "5.6.7", "the server does not take addresses beyond ASCII (SMTPUTF8)")
+    return None
+
+
+def mail_command(server: Server, transaction: Transaction) -> bytes:
+    """MAIL with the parameters that the server offers and the message needs.
+
+    Eight-bit content goes to a server without 8BITMIME as it is: every server in use passes it, and
+    re-coding would break signatures (a deviation from RFC 6152 3).
+    """
+    envelope = transaction.envelope
+    words = [b"MAIL FROM:" + path(envelope.reverse_path)]
+    if server.offers(b"SIZE"):  # RFC 1870
+        words.append(b"SIZE=%d" % transaction.size)
+    if server.offers(b"8BITMIME") and (envelope.eight_bit or envelope.body == b"8BITMIME"):
+        words.append(b"BODY=8BITMIME")
+    addresses = [envelope.reverse_path, *[transaction.recipients[n].address for n in transaction.open()]]
+    if not all(one.isascii() for one in addresses):  # RFC 6531 3.4; refuse_unfit has seen that it is offered
+        words.append(b"SMTPUTF8")
+    if server.offers(b"DSN"):  # RFC 3461 4.3, 4.4
+        if envelope.ret in (b"FULL", b"HDRS"):
+            words.append(b"RET=" + envelope.ret)
+        if envelope.envid:
+            words.append(b"ENVID=" + xtext(envelope.envid))
+    return b" ".join(words) + b"\r\n"
+
+
+def rcpt_command(server: Server, recipient: Recipient) -> bytes:
+    """RCPT with NOTIFY and ORCPT (RFC 3461 4.1, 4.2) when the server offers DSN."""
+    words = [b"RCPT TO:" + path(recipient.address)]
+    if server.offers(b"DSN"):
+        if NOTIFY.fullmatch(recipient.notify):
+            words.append(b"NOTIFY=" + recipient.notify)
+        kind, mark, value = recipient.orcpt.partition(b";")
+        if mark and kind.replace(b"-", b"").isalnum():
+            words.append(b"ORCPT=" + kind + b";" + xtext(value))
+    return b" ".join(words) + b"\r\n"
+
+
+def path(mailbox: bytes) -> bytes:
+    """A reverse- or forward-path; refuse_unfit has seen that nothing in it can end the command."""
+    return b"<" + mailbox + b">"
+
+
+def xtext(value: bytes) -> bytes:
+    """`value` as xtext (RFC 3461 4); one that is xtext already stays."""
+    if XTEXT.fullmatch(value):
+        return value
+    return NOT_XCHAR.sub(lambda found: b"+%02X" % found[0][0], value)

@@ -1,0 +1,142 @@
+"""The whole policy of what trouble means, pure: replies and faults to outcomes, tries to times.
+
+The smart host's trouble is never the message's fault (design, promise 3):
+
+    anything before MAIL     the smart host's fault, no message is touched (an exception of faults.py)
+    421                      the server closes: the session ends
+    530, 535, 538 to MAIL    the login is missing: the smart host's fault
+    other 4yz, 5yz           the tables below
+    connection lost          before the content nothing happened; in the content: deferred; after the final
+                             dot: deferred, answer unknown, the only place where a message can arrive twice
+"""
+
+from __future__ import annotations
+
+from sendmail_py.relay import transaction
+from sendmail_py.relay.faults import ContentFault, LoginFault
+from sendmail_py.relay.outcome import AGAIN, DEFERRED, DELIVERED, FAILED, Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sendmail_py.relay.faults import Fault
+    from sendmail_py.relay.reply import Reply
+    from sendmail_py.relay.transaction import Verdict
+
+# RFC 4954 6: authentication required; credentials invalid; encryption required for the mechanism.
+LOGIN_MISSING = (530, 535, 538)
+
+# RFC 5321 4.5.3.1.10: 452 says that there are too many recipients, and 552 must be read in the same way.
+TOO_MANY = (452, 552)
+TOO_MANY_STATUSES = ("", "4.5.3", "5.5.3")
+
+# What 5yz means, by phase. A refused sender is a fault of the configuration and waits; see refused_sender.
+PERMANENT = {
+    transaction.MAIL: DEFERRED,
+    transaction.RCPT: FAILED,
+    transaction.DATA: FAILED,
+    transaction.END: FAILED,
+    transaction.UNSENT: FAILED,
+}
+
+# The subject and detail digits of RFC 3463 where the server gave no enhanced code, by phase.
+DETAIL = {
+    transaction.MAIL: "1.0",
+    transaction.RCPT: "1.0",
+    transaction.DATA: "0.0",
+    transaction.END: "0.0",
+    transaction.UNSENT: "0.0",
+}
+
+FEWEST_TRIES = 3  # before a message may be too old, whatever the clock says
+UNKNOWN = "4.4.2"
+
+
+def is_login_missing(reply: Reply) -> bool:
+    """Whether a refused MAIL complains about the session and not about the message."""
+    return reply.code in LOGIN_MISSING
+
+
+def judge(verdict: Verdict) -> Outcome:
+    """The outcome of a recipient from the reply that decided about it."""
+    reply, phase = verdict.reply, verdict.phase
+    text = reply.text if phase == transaction.UNSENT else f"{reply.text} (in reply to {phase})"
+    status = reply.enhanced or f"{reply.code // 100}.{DETAIL[phase]}"
+    if reply.positive:
+        return Outcome(DELIVERED, status, reply.text)
+    if phase == transaction.RCPT and reply.code in TOO_MANY and reply.enhanced in TOO_MANY_STATUSES:
+        return Outcome(AGAIN, "4.5.3", text)
+    if reply.transient:
+        return Outcome(DEFERRED, status, text)
+    if phase == transaction.MAIL:
+        return refused_sender(reply, status, text)
+    return Outcome(PERMANENT[phase], status, text)
+
+
+def refused_sender(reply: Reply, status: str, text: str) -> Outcome:
+    """5yz to MAIL: the size is the message's own fault, all else is our sender rules' (design, promise 3)."""
+    if reply.code == 552 or status.endswith(".3.4"):
+        return Outcome(FAILED, reply.enhanced or "5.3.4", text)
+    return Outcome(DEFERRED, "4" + status[1:], f"sender refused, look at [masquerade]: {text}")
+
+
+def settle_again(outcome: Outcome) -> Outcome:
+    """A recipient that was one too many when nobody else was delivered either: it waits."""
+    return Outcome(DEFERRED, outcome.status, outcome.text)
+
+
+def interrupted(stage: str, fault: Fault) -> Outcome:
+    """What a fault in the middle of a transaction means for its undecided recipients."""
+    reply = fault.reply
+    if isinstance(fault, ContentFault):
+        return Outcome(DEFERRED, "4.3.0", str(fault))
+    if stage == transaction.ENDED:
+        return Outcome(DEFERRED, UNKNOWN, f"answer unknown, the message may have been delivered: {fault}")
+    status = reply.enhanced if reply is not None and reply.transient else ""
+    return Outcome(DEFERRED, status or UNKNOWN, str(fault))
+
+
+def is_to_blame(stage: str, first: bool, judged: int, fault: Fault) -> bool:
+    """Whether a transaction that a fault interrupted counts as tried.
+
+    One whose content was on its way does. One that had only been offered does when its turn was `first` and
+    the session had `judged` none before, so that a message at whose mere name a server hangs up goes behind
+    the others. A missing login never does.
+    """
+    if isinstance(fault, LoginFault):
+        return False
+    return stage in (transaction.CONTENT, transaction.ENDED) or (first and not judged)
+
+
+def is_expired(created: float, lifetime: float, tries: int, now: float) -> bool:
+    """Whether a deferred recipient has waited too long, by the clock and by the number of tries.
+
+    Both, so that a clock that jumps cannot fail a message. `created`, `now` seconds since the epoch,
+    `lifetime` seconds.
+    """
+    return now - created > lifetime and tries >= FEWEST_TRIES
+
+
+def expired(outcome: Outcome, age: float) -> Outcome:
+    """The failure of a recipient that was deferred for too long (RFC 3463 X.4.7), with the last reason."""
+    days = f"{age / 86400:.1f} days"
+    return Outcome(FAILED, "5.4.7", f"delivery time expired after {days}; last reply: {outcome.text}")
+
+
+def wait(tries: int, shortest: float, longest: float, random: Callable[[], float]) -> float:
+    """Seconds until the next try after `tries` tries (1 or more), never outside [shortest, longest].
+
+    Doubled each time, with up to a half more so that what failed together does not come back together.
+    `random` gives [0, 1).
+    """
+    low = max(shortest, min(shortest * 2.0 ** min(tries - 1, 40), longest * 0.75))
+    return low + (max(low, min(low * 1.5, longest)) - low) * random()
+
+
+def is_due(due: float, now: float, longest: float) -> bool:
+    """Whether what is due at `due` (0: never tried) may be tried.
+
+    A time further away than the longest wait comes from a clock that jumped.
+    """
+    return not now < due <= now + longest + 1
