@@ -1,0 +1,128 @@
+"""Link the compiled modules of the mail commands into one file; commands/preload.py says why and how."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import marshal
+import os
+from types import CodeType
+
+from sendmail_py.spool import durable
+
+NAME = "mail-commands.{tag}.bundle"
+START = "sendmail_py.commands.dispatch"
+DOORS = {
+    "submit": "sendmail_py.commands.sendmail",
+    "list": "sendmail_py.commands.mailq",
+    "aliases": "sendmail_py.commands.newaliases",
+    "flush": "sendmail_py.commands.queue_run",
+}
+
+
+def path_of(package: str, cache_tag: str) -> str:
+    """Where the bundle of the package folder is kept: beside the .pyc files."""
+    return os.path.join(package, "__pycache__", NAME.format(tag=cache_tag))
+
+
+def write(package: str, cache_tag: str) -> str:
+    """Write the bundle for the running interpreter; returns its path. Raises OSError."""
+    known = set(order(package, START, set()))
+    groups = {"start": group(package, order(package, START, set()))}
+    for mode, module in DOORS.items():
+        groups[mode] = group(package, order(package, module, set(known)))
+    path = path_of(package, cache_tag)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    folder = durable.open_folder(os.path.dirname(path))
+    try:
+        octets = importlib.util.MAGIC_NUMBER + marshal.dumps((code(package, "commands/preload.py"), groups))
+        durable.replace(folder, os.path.basename(path), octets, f".bundle.{os.getpid()}")
+        os.chmod(os.path.basename(path), 0o644, dir_fd=folder)
+    finally:
+        os.close(folder)
+    return path
+
+
+def group(package: str, modules: list[str]) -> bytes:
+    """Modules in their order with the proof of what they were compiled from."""
+    checks, bodies = [], []
+    for module in modules:
+        path = file_of(package, module)
+        status = os.stat(os.path.join(package, path))
+        checks.append(("/" + path, status.st_mtime_ns, status.st_size))
+        bodies.append((module, "/" + path, path.endswith("__init__.py"), code(package, path)))
+    return marshal.dumps((checks, bodies))
+
+
+def code(package: str, path: str) -> CodeType:
+    """One compiled source file, without what only readers and the type checker need.
+
+    Docstrings, annotations and the import of `__future__` (a file) would be loaded at every start.
+    """
+    full = os.path.join(package, path)
+    with open(full, "rb") as source:
+        tree = Bare().visit(ast.parse(source.read()))
+    body: CodeType = compile(ast.fix_missing_locations(tree), full, "exec", dont_inherit=True, optimize=2)
+    return body
+
+
+class Bare(ast.NodeTransformer):
+    """Takes annotations and `from __future__` out of a syntax tree."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        """A function without the types of its arguments and result."""
+        node.returns = None
+        every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        for argument in [*every, node.args.vararg, node.args.kwarg]:
+            if argument is not None:
+                argument.annotation = None
+        self.generic_visit(node)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        """`x: int = 1` is `x = 1`, `x: int` is nothing."""
+        if node.value is None:
+            return ast.Pass()
+        return ast.Assign(targets=[node.target], value=node.value)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
+        """Features are for the compiler, and we use none but annotations."""
+        return ast.Pass() if node.module == "__future__" else node
+
+
+def file_of(package: str, module: str) -> str:
+    """The source file of a module of ours, relative to the package folder."""
+    parts = module.split(".")[1:]
+    if os.path.isdir(os.path.join(package, *parts)):
+        return "/".join([*parts, "__init__.py"])
+    return "/".join(parts) + ".py"
+
+
+def order(package: str, module: str, known: set[str]) -> list[str]:
+    """The module and all that it imports at its top, each after those that it needs; `known` is left out."""
+    if module in known:
+        return []
+    known.add(module)
+    found = []
+    parent = module.rpartition(".")[0]
+    for needed in ([parent] if parent else []) + imported(package, module):
+        found += order(package, needed, known)
+    return [*found, module]
+
+
+def imported(package: str, module: str) -> list[str]:
+    """Our own modules that a module imports at its top."""
+    with open(os.path.join(package, file_of(package, module)), "rb") as source:
+        tree = ast.parse(source.read())
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "sendmail_py":
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.append(inner if is_module(package, inner) else str(node.module))
+    return found
+
+
+def is_module(package: str, name: str) -> bool:
+    """Whether a name is a module of ours."""
+    return os.path.exists(os.path.join(package, file_of(package, name)))

@@ -1,0 +1,142 @@
+"""sendmail-py queue: look at what waits and what failed; delete what is not wanted any more."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+
+import click
+
+from sendmail_py import maillog
+from sendmail_py.admin import message as messages
+from sendmail_py.admin import setting, table
+from sendmail_py.admin.message import Message
+from sendmail_py.admin.setting import count
+from sendmail_py.errors import EX_OK, EX_TEMPFAIL, UsageError, printable
+from sendmail_py.policy.config import Config
+from sendmail_py.spool.breaker import Breaker
+from sendmail_py.spool.queue import Spool
+
+
+@click.group(no_args_is_help=False, short_help="List, show and delete messages.")
+def queue() -> None:
+    """List, show and delete the messages in your queue."""
+
+
+@queue.command("list")
+@setting.file_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@click.option("--failed", is_flag=True, help="The messages that failed for good, with the reason.")
+def list_messages(file: str | None, as_json: bool, failed: bool) -> None:
+    """Print a table of the queue, oldest message first."""
+    config = setting.load(file)
+    spool = setting.spool(config)
+    if as_json:
+        for message in messages.every(spool, failed):
+            click.echo(table.as_json(message))
+        return
+    now = time.time()
+    empty = True
+    for line in table.lines(messages.every(spool, failed), now):
+        click.echo(line)
+        empty = False
+    if empty:
+        click.echo("no failed messages" if failed else "the queue is empty")
+    if not failed:
+        footnotes(config, spool, now)
+
+
+def footnotes(config: Config, spool: Spool, now: float) -> None:
+    """Why nothing moves, and what is not in the table."""
+    breaker = Breaker(spool.directory)
+    for smarthost in config.smarthosts:
+        pause = breaker.get(smarthost.name)
+        if pause is not None and pause.until > now:
+            until = setting.moment(pause.until, now)
+            click.echo(f"smart host {smarthost.name} is left alone until {until}: {printable(pause.reason)}")
+    failed = len(spool.failed())
+    if failed:
+        click.echo(f"{count(failed)} failed; see sendmail-py queue list --failed")
+
+
+@queue.command()
+@setting.file_option
+@click.option("--body", is_flag=True, help="Print the body, too, everything printable.")
+@click.option("--raw", is_flag=True, help="Print the message only, octet for octet as it will be sent.")
+@click.argument("queue_id", metavar="ID")
+def show(file: str | None, body: bool, raw: bool, queue_id: str) -> None:
+    """Print the envelope, the tries and the header of a message."""
+    if body and raw:
+        raise UsageError("--body and --raw exclude each other")
+    message = messages.find(setting.spool(setting.load(file)), [queue_id])[0]
+    if raw:
+        sys.stdout.buffer.writelines(message.raw())
+        return
+    for line in messages.describe(message, time.time()):
+        click.echo(line)
+    if message.listed is not None:
+        click.echo()
+        pieces = message.raw()
+        for line in messages.text(pieces) if body else messages.header(pieces):
+            click.echo(line)
+
+
+@queue.command()
+@setting.file_option
+@click.option("--all", "everything", is_flag=True, help="All messages in the queue.")
+@click.option("--failed", is_flag=True, help="With --all: all failed messages instead.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("queue_ids", metavar="[ID]...", nargs=-1)
+def delete(file: str | None, everything: bool, failed: bool, yes: bool, queue_ids: tuple[str, ...]) -> int:
+    """Delete messages for good; nobody is told.
+
+    Asks first. A message that is being sent is left alone (status 75).
+    """
+    if everything == bool(queue_ids):
+        raise UsageError("name the messages to delete, or give --all")
+    if failed and not everything:
+        raise UsageError("--failed goes with --all; a queue id is found wherever it is")
+    spool = setting.spool(setting.load(file))
+    chosen = list(messages.every(spool, failed)) if everything else messages.find(spool, queue_ids)
+    if not chosen:
+        click.echo("there is nothing to delete")
+        return EX_OK
+    if not (yes or confirmed(len(chosen))):
+        click.echo("nothing was deleted")
+        return EX_OK
+    return delete_all(spool, chosen)
+
+
+def confirmed(number: int) -> bool:
+    """Ask a person. UsageError when there is none."""
+    if not setting.asks():
+        raise UsageError(f"{count(number)} to delete and nobody to ask; give --yes if you mean it")
+    return click.confirm(f"Delete {count(number)} for good?")
+
+
+def delete_all(spool: Spool, chosen: Iterable[Message]) -> int:
+    """Delete, log and count; EX_TEMPFAIL when some were being sent."""
+    deleted, status = 0, EX_OK
+    for message in chosen:
+        if spool.delete(message.waiting, message.failed):
+            deleted += 1
+            log(message)
+        elif is_there(spool, message):
+            sys.stderr.write(f"sendmail-py: {message.queue_id} is being sent; try again later\n")
+            status = EX_TEMPFAIL
+    spool.settle()
+    click.echo(f"deleted {count(deleted)}")
+    return status
+
+
+def is_there(spool: Spool, message: Message) -> bool:
+    """Whether a message that could not be claimed is still there, so that somebody else has it."""
+    return not Message(spool, message.waiting, message.failed).gone
+
+
+def log(message: Message) -> None:
+    """One line for a message that left the queue by its owner's command."""
+    sender = message.listed.envelope.reverse_path if message.listed else b""
+    fields = [("from", f"<{printable(sender)}>"), ("status", "deleted")]
+    maillog.record(message.queue_id, fields, "by sendmail-py")
