@@ -1,0 +1,101 @@
+"""What the mail commands load: a submission is hardly more than the interpreter while these lists stay short.
+
+To add an import to the lean path means to add a line here, where everybody sees it. `import re` alone costs
+more than all modules of ours; what other modules cost stands in CONTRIBUTING.md.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sendmail_py
+
+from support.launch import Sandbox
+
+# Of the standard library, beyond what `python -IS -c pass` has loaded.
+STANDARD = {"__future__", "_abc", "_collections_abc", "_stat", "abc", "errno", "fcntl", "genericpath", "os"}
+STANDARD |= {"os.path", "posixpath", "pwd", "stat", "syslog", "time"}
+
+DISPATCH = {"", "commands", "commands.dispatch", "commands.options", "errors", "maillog"}
+DISPATCH |= {"submission", "submission.stdin"}
+CONFIG = {"commands.setting", "policy", "policy.config", "policy.schema", "policy.toml"}
+SPOOL = {"mail", "mail.envelope", "spool", "spool.durable", "spool.entry", "spool.folders"}
+QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.tries", *SPOOL}
+
+SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.header", "mail.lines"}
+SUBMISSION |= {"policy.aliases", "policy.identity", "policy.masquerade", "policy.validity", "spool.draft"}
+SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit"}
+
+MAILQ = {"commands.mailq", "mail.header"}
+NEWALIASES = {"commands.newaliases", "mail", "mail.address", "policy.alias_check", "policy.aliases"}
+FLUSH = {"commands.queue_run", "commands.signals"}
+
+# Command, arguments, what it may load of ours, what else of the standard library.
+COMMANDS: list[tuple[str, list[str], set[str], set[str]]] = [
+    ("sendmail", ["-i", "ops@example.net"], SUBMISSION | SPOOL | CONFIG, {"_signal", "binascii"}),
+    ("mailq", [], MAILQ | QUEUE | CONFIG, {"binascii", "encodings.ascii"}),
+    ("newaliases", [], NEWALIASES | CONFIG, set()),
+    ("sendmail", ["-q"], FLUSH | QUEUE | CONFIG, {"_signal", "binascii"}),
+    ("sendmail", ["--version"], {"commands.usage"}, set()),
+]
+
+# Runs a launcher as its `#!` line would, and writes the loaded modules into a file when it ends.
+PROBE = """
+import sys
+bare = set(sys.modules)
+import os, posix
+real = posix._exit
+def leave(status):
+    with open(report, "w") as file:
+        file.write("\\n".join(sorted(set(sys.modules) - bare)))
+    real(status)
+os._exit = posix._exit = leave
+report, launcher, *arguments = sys.argv[1:]
+sys.argv = [launcher, *arguments]
+exec(compile(open(launcher, "rb").read(), launcher, "exec"))
+"""
+
+
+def loaded(sandbox: Sandbox, name: str, arguments: list[str], folder: Path) -> set[str]:
+    """The modules that a command has loaded when it ends, beyond those of the bare interpreter."""
+    empty = folder / "empty"
+    empty.mkdir(exist_ok=True)
+    report = folder / "modules"
+    command = [sys.executable, "-IS", "-c", PROBE, str(report), sandbox.path(name), *arguments]
+    message = b"Subject: hello\n\nhello\n"
+    done = subprocess.run(
+        command, input=message, cwd=empty, env=sandbox.environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    return set(report.read_text().split("\n"))
+
+
+@pytest.mark.parametrize(("name", "arguments", "ours", "standard"), COMMANDS)
+def test_a_lean_command_loads_nothing_but_the_list(
+    sandbox: Sandbox, tmp_path: Path, name: str, arguments: list[str], ours: set[str], standard: set[str]
+) -> None:
+    found = loaded(sandbox, name, arguments, tmp_path)
+    allowed = {f"sendmail_py.{one}".rstrip(".") for one in ours | DISPATCH} | STANDARD | standard
+    assert sorted(found - allowed) == []
+
+
+def test_the_lists_hold_no_module_that_is_not_there() -> None:
+    root = Path(sendmail_py.__file__).parent
+    named = set().union(*[ours for _, _, ours, _ in COMMANDS]) | DISPATCH - {""}
+    missing = [one for one in sorted(named) if one and not any(root.glob(one.replace(".", "/") + "*"))]
+    assert missing == []
+
+
+def test_an_unsent_message_does_not_load_the_relay_before_it_is_due(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.configure('[[smarthost]]\nname = "isp"\nhost = "127.0.0.1"\ntls = "none"\n')
+    assert sandbox.run("sendmail", "ops@example.net", stdin=b"\nhello\n").returncode == 0
+    queue = sandbox.spool / "queue"
+    (message,) = queue.iterdir()
+    (queue / f"{message.name}.FFFFFFF0").write_text("sendmail-py tries 1\n")  # far ahead
+    pauses = "sendmail-py pauses 1\nisp\t{until}\t1\t1\tdown\n"
+    (sandbox.spool / "pauses").write_text(pauses.format(until=int(time.time()) + 60))
+    assert not [one for one in loaded(sandbox, "sendmail", ["-q"], tmp_path) if "relay" in one]
