@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,9 +74,11 @@ def sealed_network() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed() -> Iterator[Path]:
     """A folder of launchers, written by the admin command as a user would have it done."""
-    return install(tmp_path_factory.mktemp("installed") / "bin")
+    with tempfile.TemporaryDirectory(prefix="installed-") as folder:
+        os.chmod(folder, 0o755)  # noqa: S103 - some tests run them as another user
+        yield install(Path(folder) / "bin")
 
 
 @pytest.fixture

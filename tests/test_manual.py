@@ -284,3 +284,12 @@ def test_no_option_of_sendmail_py_is_described_that_is_not_there() -> None:
     }
     known = {one for command in admin_commands().values() for option in command.params for one in option.opts}
     assert shown - {"--help", "--version", "-h"} <= known
+
+
+# --- the changelog ------------------------------------------------------------------------------------------
+
+
+def test_the_changelog_names_the_keys_without_effect() -> None:
+    limits = (MAN.parent / "CHANGELOG.md").read_text().partition("### Known limits")[2]
+    told = re.findall(r"`([a-z_]+)`", limits.partition("The keys")[2])
+    assert sorted(told) == sorted(name.rpartition(".")[2] for name in explain.NOT_YET)

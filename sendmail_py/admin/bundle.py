@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import marshal
 import os
+import sys
 from types import CodeType
 
 from sendmail_py.spool import durable
@@ -20,18 +21,18 @@ DOORS = {
 }
 
 
-def path_of(package: str, cache_tag: str) -> str:
-    """Where the bundle of the package folder is kept: beside the .pyc files."""
-    return os.path.join(package, "__pycache__", NAME.format(tag=cache_tag))
+def path_of(package: str) -> str:
+    """Where the bundle of a package folder is kept: beside the .pyc files, named as they are."""
+    return os.path.join(package, "__pycache__", NAME.format(tag=sys.implementation.cache_tag))
 
 
-def write(package: str, cache_tag: str) -> str:
-    """Write the bundle for the running interpreter; returns its path. Raises OSError."""
+def write(package: str) -> None:
+    """Write the bundle for interpreters of the running version. Raises OSError."""
     known = set(order(package, START, set()))
     groups = {"start": group(package, order(package, START, set()))}
     for mode, module in DOORS.items():
         groups[mode] = group(package, order(package, module, set(known)))
-    path = path_of(package, cache_tag)
+    path = path_of(package)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     folder = durable.open_folder(os.path.dirname(path))
     try:
@@ -40,7 +41,6 @@ def write(package: str, cache_tag: str) -> str:
         os.chmod(os.path.basename(path), 0o644, dir_fd=folder)
     finally:
         os.close(folder)
-    return path
 
 
 def group(package: str, modules: list[str]) -> bytes:

@@ -19,7 +19,7 @@ import sys
 import click
 
 import sendmail_py
-from sendmail_py.admin import launcher
+from sendmail_py.admin import bundle, launcher
 from sendmail_py.errors import CantCreateError, NotPermittedError, SendmailError, UnavailableError, printable
 from sendmail_py.spool import durable
 
@@ -48,14 +48,14 @@ def install(bindir: str, force: bool, dry_run: bool) -> None:
     folder = os.path.abspath(os.path.expanduser(bindir))
     package = package_folder()
     interpreter = find_interpreter()
-    content = launcher.text(interpreter, package, dns_folders())
+    content = launcher.text(interpreter, package, bundle.path_of(f"{package}/sendmail_py"), dns_folders())
     refuse_foreign(folder, force)
     if not dry_run:
         write_all(folder, content)
     names = ", ".join(launcher.NAMES)
     click.echo(f"{'would write' if dry_run else 'wrote'} {printable(folder)}: {names}")
     click.echo(f"they run {printable(interpreter)} {launcher.OPTIONS} with {printable(package)}/sendmail_py")
-    if not (dry_run or compile_package(f"{package}/sendmail_py")):
+    if not (dry_run or (compile_package(f"{package}/sendmail_py") and link(f"{package}/sendmail_py"))):
         warn("the package cannot be compiled where it is; every command will start slowly")
     for text in for_everybody([interpreter, f"{package}/sendmail_py/__init__.py"]):
         warn(text)
@@ -175,16 +175,24 @@ def compile_package(folder: str) -> bool:
     """
     prefix, sys.pycache_prefix = sys.pycache_prefix, None
     try:
-        return bool(
-            compileall.compile_dir(
-                folder,
-                quiet=2,
-                optimize=0,
-                invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP,
-            )
+        compiled = compileall.compile_dir(
+            folder,
+            quiet=2,
+            optimize=0,
+            invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP,
         )
+        return bool(compiled)
     finally:
         sys.pycache_prefix = prefix
+
+
+def link(folder: str) -> bool:
+    """Have the bundle of the mail commands' modules beside their .pyc; False when it could not be written."""
+    try:
+        bundle.write(folder)
+    except OSError:
+        return False
+    return True
 
 
 def for_everybody(paths: list[str]) -> list[str]:

@@ -30,8 +30,19 @@ OPTIONS = "-IS"
 # only a flush with `lookup = "mx"` or "srv" looks there. The `except` costs 0.15.
 BODY = """\
 import sys
-path, sys.path = sys.path, [{package}]
 try:
+    try:
+        with open({bundle}, "rb") as file:
+            octets = file.read()
+        if octets.startswith(sys.modules["_frozen_importlib_external"].MAGIC_NUMBER):
+            import marshal
+            start, groups = marshal.loads(octets[4:])
+            space = {{"__name__": "sendmail_py.commands.preload"}}
+            exec(start, space)
+            space["begin"](groups, {package} + "/sendmail_py")
+    except (OSError, EOFError, TypeError, ValueError):
+        pass
+    path, sys.path = sys.path, [{package}]
     import sendmail_py
     sys.path = path{others}
     from sendmail_py.commands.dispatch import main
@@ -42,15 +53,16 @@ main()
 """
 
 
-def text(interpreter: str, package: str, others: list[str]) -> bytes:
+def text(interpreter: str, package: str, bundle: str, others: list[str]) -> bytes:
     """A launcher; the name that it is called by makes it sendmail, mailq, newaliases or runq.
 
     interpreter  absolute path of the Python
     package      folder that holds sendmail_py; others: folders to search last
+    bundle       file of the linked modules (admin/bundle.py); without it they are imported one by one
     Raises UnavailableError when the interpreter's path cannot be written down.
     """
     more = f" + {others!a}" if others else ""
-    body = BODY.format(package=ascii(package), others=more, status=EX_TEMPFAIL)
+    body = BODY.format(package=ascii(package), bundle=ascii(bundle), others=more, status=EX_TEMPFAIL)
     return b"\n".join([start(interpreter), MARKER, body.encode("ascii")])
 
 

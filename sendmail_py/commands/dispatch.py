@@ -35,7 +35,7 @@ NAMES = {"mailq": "list", "newaliases": "aliases", "runq": "flush"}
 
 
 def preload(mode: str) -> None:
-    """The bundle (commands/preload.py) puts its own function here; without one, modules are imported singly."""
+    """The bundle (commands/preload.py) puts its function here; without one, modules are imported singly."""
 
 
 def main() -> NoReturn:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PREFIX = "SENDMAIL_PY_"
 SECRETS = ("password",)
 BARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+MOST_LINES = 200
 
 # Keys that are checked and have no effect in this version.
 NOT_YET = (
@@ -141,6 +142,8 @@ def document(octets: bytes, source: str) -> dict[str, object]:
         number, text = 1, "nested too deep"
     except ValueError as problem:
         number, text = line_in(str(problem), octets), toml_fault(str(problem))
+        if "closing" in text:
+            number = beginning_of(octets, number)
     raise ConfigError(f"{printable(source)}:{number}: {text}")
 
 
@@ -150,6 +153,18 @@ def line_in(message: str, octets: bytes) -> int:
     if digits.isdigit():
         return int(digits)
     return octets.rstrip().count(b"\n") + 1 if message.endswith("(at end of document)") else 1
+
+
+def beginning_of(octets: bytes, number: int) -> int:
+    """The line where the unfinished statement begins that tomllib gave up on in line `number`."""
+    lines = octets.decode().split("\n")
+    for first in range(number, max(number - MOST_LINES, 0), -1):
+        try:
+            tomllib.loads("\n".join(lines[: first - 1]))
+        except ValueError:
+            continue
+        return first
+    return number
 
 
 def toml_fault(message: str) -> str:
@@ -166,7 +181,7 @@ def line_of(octets: bytes, label: str) -> int:
     while label:
         if label in found:
             return found[label]
-        label = label[: label.rindex("[")] if label.endswith("]") else label.rpartition(".")[0]
+        label = label[: max(label.rfind("["), 0)] if label.endswith("]") else label.rpartition(".")[0]
     return 1
 
 

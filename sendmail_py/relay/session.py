@@ -172,7 +172,7 @@ class Session:
         for piece in readable(stuffed(sent.chunks())):
             if self.waiting + len(piece) > BUFFER:
                 self.flush()
-                self.check_early_reply()
+                self.line.hear(self.early)
             self.buffer(piece)
         sent.stage = transaction.ENDED
         if self.trace:
@@ -226,8 +226,9 @@ class Session:
             octets = b"".join(self.outgoing)
             self.outgoing, self.waiting = [], 0
             deadline = self.content_deadline or time.monotonic() + self.timeout
-            self.line.send(octets, deadline, self.reader.feed)
-            if self.in_hand and self.in_hand[0].stage != transaction.CONTENT:
+            in_content = bool(self.in_hand) and self.in_hand[0].stage == transaction.CONTENT
+            self.line.send(octets, deadline, self.early if in_content else self.reader.feed)
+            if not in_content:
                 self.content_deadline = 0.0
 
     def receive(self, deadline: float) -> Reply:
@@ -249,11 +250,11 @@ class Session:
                 raise RefusedFault(f"closing: {reply.text}", reply)
             raise ProtocolFault(f"unexpected reply: {reply.text if reply else 'not complete'}", reply)
 
-    def check_early_reply(self) -> None:
-        """A server that answers in the middle of the content has heard enough."""
-        self.line.hear(self.reader.feed)
-        if self.reader.pending:
-            reply = self.receive(time.monotonic() + self.timeout)
+    def early(self, octets: bytes) -> None:
+        """What arrives while the content is sent: a server that answers now has heard enough."""
+        self.reader.feed(octets)
+        reply = self.reader.take()
+        if reply is not None:
             raise EarlyReplyFault(f"reply before the end of the message: {reply.text}", reply)
 
     # --- the transcript ---

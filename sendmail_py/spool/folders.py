@@ -1,11 +1,11 @@
 """The spool's folders and what an error of the file system means for a submission.
 
-    SPOOL/queue/ID           a message; exists from the one rename in Draft.commit on
-    SPOOL/queue/ID.NEXT      its tries, and when the next is due; may be lost without harm
-    SPOOL/queue/.ID          a message that is being written
-    SPOOL/failed/ID          a message with recipients that failed for good, or a damaged file
-    SPOOL/failed/ID.0        the last replies for it
-    SPOOL/pauses             the smart hosts that had a fault, and until when they are left alone
+SPOOL/queue/ID           a message; exists from the one rename in Draft.commit on
+SPOOL/queue/ID.NEXT      its tries, and when the next is due; may be lost without harm
+SPOOL/queue/.ID          a message that is being written
+SPOOL/failed/ID          a message with recipients that failed for good, or a damaged file
+SPOOL/failed/ID.0        the last replies for it
+SPOOL/pauses             the smart hosts that had a fault, and until when they are left alone
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ def trouble(error: OSError, path: str) -> SendmailError:
     """What an error of the file system means for a submission (sysexits: 73 hopeless, 75 try again)."""
     kind = CantCreateError if error.errno in HOPELESS else TemporaryError
     return kind(f"spool {path}: {error.strerror or error}; nothing was queued")
-
 
 
 def open_folder(directory: str, name: str, create: bool) -> int:

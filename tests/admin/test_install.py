@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -25,8 +26,8 @@ def install(folder: Path, *options: str) -> Result:
     return CliRunner().invoke(cli, ["install", "--bindir", str(folder), *options])
 
 
-def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, capture_output=True, check=False, timeout=60, **options)  # type: ignore[call-overload,no-any-return]
+def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, capture_output=True, check=False, timeout=60, **options)
 
 
 def names(folder: Path) -> list[str]:
@@ -121,7 +122,7 @@ def test_a_launcher_is_on_the_disk_before_it_has_its_name(
         steps.append("sync")
         fsync(fd)
 
-    def watched_rename(*arguments: str, **folders: int) -> None:
+    def watched_rename(*arguments: str, **folders: Any) -> None:
         steps.append("rename")
         rename(*arguments, **folders)
 

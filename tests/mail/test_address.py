@@ -7,6 +7,7 @@ import email.policy
 import email.utils
 import string
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -362,7 +363,7 @@ def test_any_octets_are_read_or_refused_and_what_is_read_is_clean(text: bytes) -
 # --- time --------------------------------------------------------------------------------
 
 UNIT = 1 << 16
-BOMBS = {
+BOMBS: dict[str, Callable[[int], bytes]] = {
     "open comments": lambda n: b"(" * n,
     "nested comments": lambda n: (b"(" * 99 + b")" * 99) * (n // 198),
     "blanks": lambda n: b" " * n,

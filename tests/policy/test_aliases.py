@@ -90,8 +90,8 @@ RESOLVED: list[tuple[bytes, list[bytes]]] = [
     (b'""', [b'""']),
 ]
 REFUSED = [
-    b"pipe", b"quoted-pipe", b"mixed", b"file", b"null", b"list", b"quoted-list", b"to-pipe", b"loop", b"loop2",
-    b"loop3",
+    b"pipe", b"quoted-pipe", b"mixed", b"file", b"null", b"list", b"quoted-list", b"to-pipe", b"loop",
+    b"loop2",    b"loop3",
     b"loop-here", b"empty", b"commas", b"bad", b"|program", b'"|program x"', b"/etc/passwd", b'"/etc/x y"',
     b'":include:/etc/list"',
 ]  # fmt: skip
@@ -201,7 +201,12 @@ def test_parses_only_the_values_it_needs(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "aliases").write_bytes(b"".join([b"user%d: u%d@x\n" % (n, n) for n in range(1000)]))
     parsed: list[bytes] = []
     before = aliases.targets
-    monkeypatch.setattr(aliases, "targets", lambda value, alias: parsed.append(value) or before(value, alias))
+
+    def recorded(value: bytes, alias: bytes) -> list[bytes]:
+        parsed.append(value)
+        return before(value, alias)
+
+    monkeypatch.setattr(aliases, "targets", recorded)
     assert aliases.load([str(tmp_path / "aliases")]).resolve(b"user900", HERE) == [b"u900@x"]
     assert parsed == [b" u900@x"]
 

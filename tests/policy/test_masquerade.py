@@ -71,7 +71,8 @@ REPAIRS: list[tuple[dict[str, Any], str, bytes, bytes, str]] = [
     # the mail domain serves where masquerade.domain is not set
     ({"mail": "example.net"}, "bob", b"bob", b"bob@example.net", "completed"),
     ({"mail": "example.net"}, "bob", b"bob@localhost", b"bob@example.net", "domain"),
-    ({"mail": "example.net", "node": "b.example.net"}, "bob", b"bob@b.example.net", b"bob@example.net", "domain"),
+    ({"mail": "example.net", "node": "b.example.net"}, "bob", b"bob@b.example.net", b"bob@example.net",
+     "domain"),
     ({"node": "box.example.org"}, "bob", b"bob", b"bob@box.example.org", "completed"),
     ({"node": "box.example.org"}, "bob", b"bob@box.example.org", b"bob@box.example.org", ""),
     ({"node": "box.example.org"}, "bob", b"bob@localhost", b"bob@box.example.org", "domain"),

@@ -17,6 +17,7 @@ from sendmail_py.spool import draft
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.queue import Spool
 from sendmail_py.spool.tries import Try
+
 from support.certificates import Authority
 from support.launch import smarthost_table
 from support.smarthost import SmartHost
@@ -33,7 +34,9 @@ class World:
         self.directory = str(folder / "spool")
         self.ca_file = AUTHORITY.write(folder / "ca.pem")
         file = folder / "config.toml"
-        text = f'[queue]\ndirectory = "{self.directory}"\n' + "".join(smarthost_table(**one) for one in tables)
+        text = f'[queue]\ndirectory = "{self.directory}"\n' + "".join(
+            smarthost_table(**one) for one in tables
+        )
         file.write_text(text)
         self.config: Config = config_module.load({"HOME": str(folder)}, str(file))
         for setting in self.config.smarthosts:
@@ -114,6 +117,15 @@ class World:
     def files(self) -> list[str]:
         """Names in queue/."""
         return sorted(os.listdir(self.directory + "/queue"))
+
+
+def setting(**values: object) -> config_module.SmartHost:
+    """A smart host setting with these values over the defaults."""
+    environ = {"HOME": "/nonexistent", "SENDMAIL_PY_SMARTHOST_HOST": "isp.example"}
+    (made,) = config_module.load(environ, system_file="/nonexistent").smarthosts
+    for key, value in {"name": "isp", **values}.items():
+        setattr(made, key, value)
+    return made
 
 
 def smarthost(**keys: object) -> SmartHost:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from relay.flushing import World, received, smarthost
 from sendmail_py.relay import session
+
+from relay.flushing import World, received, smarthost
 from support.certificates import Authority
 from support.script import Action, Close, Drip, Extra, Flood, Garbage, Stall
 

@@ -6,9 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from relay.flushing import CONTENT, World, received, smarthost
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.claim import Claim
+
+from relay.flushing import CONTENT, World, received, smarthost
 from support.script import Close, Extra, Stall
 
 LOGIN = {"tls": "starttls", "users": {"greg": "secret"}}
@@ -336,7 +337,12 @@ def test_the_next_smart_host_is_tried_after_a_fault(tmp_path: Path) -> None:
 def test_senders_choose_their_smart_host(tmp_path: Path) -> None:
     with smarthost() as shop, smarthost() as rest:
         tables: list[dict[str, object]] = [
-            {"name": "shop", "port": shop.port, "tls": "none", "senders": ["*@Shop.example", "boss@x.example"]},
+            {
+                "name": "shop",
+                "port": shop.port,
+                "tls": "none",
+                "senders": ["*@Shop.example", "boss@x.example"],
+            },
             {"name": "rest", "port": rest.port, "tls": "none"},
         ]
         world = World(tmp_path, *tables)

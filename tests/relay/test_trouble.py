@@ -102,9 +102,7 @@ def test_a_fault_in_a_transaction_means(
         (transaction.OFFERED, True, 0, LoginFault(""), False),
     ],
 )
-def test_who_is_to_blame(
-    stage: str, first: bool, judged: int, fault: TransportFault, blamed: bool
-) -> None:
+def test_who_is_to_blame(stage: str, first: bool, judged: int, fault: TransportFault, blamed: bool) -> None:
     assert trouble.is_to_blame(stage, first, judged, fault) == blamed
 
 

@@ -10,15 +10,16 @@ venv_fail() {
 	exit 69
 }
 
-# Print the first Python that is new enough, $PYTHON before all others.
-venv_python() {
-	for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do
+# Print the Pythons that are new enough, one a line, $PYTHON alone if it is set. The system's comes first: every user of the
+# machine can run it, which matters for commands that replace sendmail.
+venv_pythons() {
+	set -- /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11
+	[ -z "${PYTHON:-}" ] || set -- "$PYTHON"
+	for candidate; do
 		if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
 			command -v "$candidate"
-			return
 		fi
 	done
-	return 1
 }
 
 # Install Debian packages if this is root on a machine that has apt-get; twice, as mirrors have weak moments.
@@ -33,14 +34,19 @@ venv_apt_get() {
 	return 1
 }
 
-# Make an empty virtual environment in folder $2 with Python $1; nothing is left of it if that fails.
+# Make an empty virtual environment in folder $1 with the first Python that can; nothing is left behind if none can.
 venv_create() {
-	rm -rf "$2"
-	if "$1" -m venv "$2" >/dev/null 2>&1 && "$2/bin/python" -m pip --version >/dev/null 2>&1; then
-		printf '%s\n' "$2" >"$2/place"
-		return
-	fi
-	rm -rf "$2"
+	venv_pythons >"$1.pythons"
+	while read -r candidate; do
+		rm -rf "$1"
+		if "$candidate" -m venv "$1" >/dev/null 2>&1 && "$1/bin/python" -m pip --version >/dev/null 2>&1; then
+			printf '%s\n' "$1" >"$1/place"
+			printf 'made the virtual environment %s with %s\n' "$1" "$candidate" >&2
+			rm -f "$1.pythons"
+			return
+		fi
+	done <"$1.pythons"
+	rm -rf "$1" "$1.pythons"
 	return 1
 }
 
@@ -49,16 +55,18 @@ venv_have() {
 	if [ "$(cat "$1/place" 2>/dev/null)" = "$1" ] && "$1/bin/python" -m pip --version >/dev/null 2>&1; then
 		return
 	fi
-	venv_using=$(venv_python) || {
-		venv_apt_get python3 python3-venv && venv_using=$(venv_python) ||
-			venv_fail "no Python 3.11 or newer here (Debian, Ubuntu: apt-get install python3 python3-venv), or name one: PYTHON=..."
-	}
-	printf 'making the virtual environment %s with %s ...\n' "$1" "$venv_using" >&2
-	venv_package=$("$venv_using" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-	venv_create "$venv_using" "$1" || {
-		venv_apt_get "$venv_package" && venv_create "$venv_using" "$1" ||
-			venv_fail "$venv_using cannot make a virtual environment: install $venv_package or python3-venv, then run this again"
-	}
+	if venv_create "$1"; then
+		return
+	fi
+	venv_first=$(venv_pythons | head -n 1)
+	if [ -z "$venv_first" ]; then
+		venv_package=python3-venv
+		venv_want='no Python 3.11 or newer here: install python3 and python3-venv (Debian, Ubuntu), or name one with PYTHON=...'
+	else
+		venv_package=$("$venv_first" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+		venv_want="$venv_first cannot make a virtual environment: install $venv_package or python3-venv, then run this again"
+	fi
+	{ venv_apt_get "$venv_package" && venv_create "$1"; } || venv_fail "$venv_want"
 }
 
 make_venv() {

@@ -1,0 +1,101 @@
+"""The bundle: the same modules as without it, used only while it is fresh."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sendmail_py
+from sendmail_py.admin import bundle, launcher
+from sendmail_py.commands import dispatch
+
+PACKAGE = Path(sendmail_py.__file__ or "").parent
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the package with a bundle, and a launcher for it."""
+    place = tmp_path / "lib"
+    shutil.copytree(PACKAGE, place / "sendmail_py", ignore=shutil.ignore_patterns("__pycache__"))
+    bundle.write(str(place / "sendmail_py"))
+    script = tmp_path / "sendmail"
+    base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    script.write_bytes(launcher.text(base, str(place), bundle.path_of(str(place / "sendmail_py")), []))
+    script.chmod(0o755)
+    return place / "sendmail_py"
+
+
+def version(package: Path, *words: str) -> str:
+    """What the launcher of a package says to --version (or other words)."""
+    script = package.parent.parent / "sendmail"
+    done = subprocess.run([script, *(words or ("--version",))], capture_output=True, check=False, text=True)
+    assert done.returncode in (0, 64), done
+    return done.stdout + done.stderr
+
+
+def test_the_groups_are_the_doors() -> None:
+    """A command that has a door has a group, but for the texts that nobody waits for."""
+    assert {
+        **bundle.DOORS,
+        "help": "sendmail_py.commands.usage",
+        "version": "sendmail_py.commands.usage",
+    } == dispatch.DOORS
+
+
+def test_a_fresh_bundle_is_what_runs(copy: Path) -> None:
+    """No source and no .pyc but those of the bundle's checks is opened for the modules in it."""
+    path = Path(bundle.path_of(str(copy)))
+    octets = path.read_bytes()
+    assert octets.count(b"needs a value") == 1
+    path.write_bytes(octets.replace(b"needs a value", b"wants a value"))
+    assert "wants a value" in version(copy, "-f")
+
+
+def test_a_changed_source_is_never_hidden_by_the_bundle(copy: Path) -> None:
+    """As with .pyc files: another time or size, and the modules are imported."""
+    source = copy / "commands" / "options.py"
+    source.write_text(source.read_text().replace("needs a value", "must have a value"))
+    assert "must have a value" in version(copy, "-f")
+
+
+@pytest.mark.parametrize("octets", [b"", b"junk", None])
+def test_a_damaged_or_foreign_bundle_is_passed_over(copy: Path, octets: bytes | None) -> None:
+    """Cut off, of another Python, or no bundle at all."""
+    path = Path(bundle.path_of(str(copy)))
+    path.write_bytes(path.read_bytes()[:5000] if octets is None else octets)
+    assert version(copy) == f"sendmail_py {sendmail_py.__version__}\n"
+
+
+def test_without_a_bundle_everything_works(copy: Path) -> None:
+    """It is for speed alone."""
+    os.unlink(bundle.path_of(str(copy)))
+    assert version(copy) == f"sendmail_py {sendmail_py.__version__}\n"
+
+
+def test_only_what_nobody_reads_at_run_time_is_left_out() -> None:
+    """Annotations, docstrings, features."""
+    source = (
+        "from __future__ import annotations\nx: float = 1\ny: str\n"
+        "def f(a: float, *b: str, c: float = 2, **d: float) -> float:\n    return a\n"
+    )
+    bare = ast.unparse(ast.fix_missing_locations(bundle.Bare().visit(ast.parse(source))))
+    assert "float" not in bare
+    assert "str" not in bare
+    assert "__future__" not in bare
+    assert "x = 1" in bare
+    assert "c=2" in bare
+
+
+def test_every_module_comes_after_those_that_it_imports() -> None:
+    """So that running the bodies in order is enough."""
+    seen: set[str] = set()
+    for module in bundle.order(str(PACKAGE), "sendmail_py.commands.sendmail", set()):
+        assert set(bundle.imported(str(PACKAGE), module)) <= seen | {module}, module
+        seen.add(module)
+    assert "sendmail_py.spool.draft" in seen
+    assert not [one for one in seen if one.startswith(("sendmail_py.relay.", "sendmail_py.admin"))]

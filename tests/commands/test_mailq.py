@@ -1,0 +1,150 @@
+"""mailq: the layout of sendmail-interface 5.1, and what monitoring tools read of it (5.2)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from sendmail_py.commands.mailq import as_text, summary
+from sendmail_py.mail.envelope import Envelope, Recipient
+from sendmail_py.maillog import json_line
+from sendmail_py.spool.breaker import Breaker, Pause
+from sendmail_py.spool.queue import Listed, Spool
+from sendmail_py.spool.tries import Try
+
+from support.launch import Sandbox, smarthost_table
+
+
+def listed(*recipients: Recipient, size: int = 292, sender: bytes = b"alice@example.net") -> Listed:
+    """A message of Mon Nov 23 15:19:55 UTC 2026."""
+    envelope = Envelope(sender, list(recipients), 1795447195.5)
+    return Listed("42D721921EA0", envelope, size, {}, (0, 0))
+
+
+def test_prints_the_layout_of_postfix() -> None:
+    """Id at column 1, size, date, sender at column 42, reasons before their recipients."""
+    message = listed(Recipient(b"one@example.org", state=b"D"), Recipient(b"two@example.org"))
+    reason = "connect to 127.0.0.1[127.0.0.1]:2525: Connection refused"
+    message.tries = {1: Try(1, 0, 0, "isp", "4.4.1", reason)}
+    assert as_text(message, "deferred", "") == (
+        "42D721921EA0    292 Mon Nov 23 15:19:55  alice@example.net\n"
+        "                   (connect to 127.0.0.1[127.0.0.1]:2525: Connection refused)\n"
+        "                                         two@example.org\n"
+        "\n"
+    )
+
+
+@pytest.mark.parametrize(("state", "start"), [("active", "42D721921EA0*"), ("hold", "42D721921EA0!")])
+def test_the_status_letter_follows_the_id(state: str, start: str) -> None:
+    """Sender and recipients stay in their column."""
+    line = as_text(listed(Recipient(b"a@b.example")), state, "").split("\n")[0]
+    assert line.startswith(start)
+    assert line.index("alice@") == 41
+
+
+def test_nothing_but_ids_and_the_header_starts_at_column_one_with_a_digit() -> None:
+    """`mailq | grep -c '^[A-F0-9]'` counts messages, also with reasons that are too long."""
+    message = listed(Recipient(b"a@b.example"), sender=b"")
+    message.tries = {0: Try(1, 0, 0, "isp", "4.0.0", "A" * 200)}
+    lines = as_text(message, "deferred", "").split("\n")
+    assert [line for line in lines if re.match(r"[A-F0-9]", line)] == [lines[0]]
+    assert "MAILER-DAEMON" in lines[0]
+    assert lines[1].startswith("(AAAA")
+
+
+def test_a_reason_stands_once_above_its_recipients() -> None:
+    """Recipients with the same reason stand together."""
+    message = listed(*[Recipient(name + b"@b.example") for name in (b"a", b"b", b"c")])
+    message.tries = {0: Try(1, 0, 0, "x", "4", "busy"), 2: Try(1, 0, 0, "x", "4", "busy")}
+    text = as_text(message, "deferred", "")
+    assert text.count("(busy)") == 1
+    assert text.index("b@b.example") < text.index("(busy)") < text.index("a@b.example")
+
+
+@pytest.mark.parametrize(
+    ("messages", "octets", "line"),
+    [
+        (0, 0, "Mail queue is empty\n"),
+        (1, 1023, "-- 0 Kbytes in 1 Request.\n"),
+        (3, 2048, "-- 2 Kbytes in 3 Requests.\n"),
+    ],
+)
+def test_the_summary_is_what_check_mailq_looks_for(messages: int, octets: int, line: str) -> None:
+    """The last line, word for word."""
+    assert summary(messages, octets) == line
+
+
+def test_an_empty_queue_says_so_in_one_line(sandbox: Sandbox) -> None:
+    """And JSON says nothing."""
+    assert sandbox.run("mailq").stdout == b"Mail queue is empty\n"
+    assert sandbox.run("sendmail", "-bp").stdout == b"Mail queue is empty\n"
+    assert sandbox.run("mailq", "--json").stdout == b""
+
+
+def test_json_has_the_keys_of_postqueue(sandbox: Sandbox) -> None:
+    """One object per line, with the fault of the smart host as the reason."""
+    sandbox.configure(smarthost_table(port=25, name="isp", tls="none"))
+    done = sandbox.run("sendmail", "-f", "", "a@example.org", '"q\\"uote"@example.org', stdin=b"\nx\n")
+    assert done.returncode == 0
+    Breaker(str(sandbox.spool)).set("isp", Pause(2**31, 1, 0, "login refused"))
+    (row,) = sandbox.queue()
+    assert list(row) == [
+        "queue_name", "queue_id", "arrival_time", "message_size", "forced_expire", "sender", "recipients",
+    ]  # fmt: skip
+    assert row["queue_name"] == "deferred"
+    assert row["forced_expire"] is False
+    assert row["sender"] == "MAILER-DAEMON"
+    assert row["recipients"][0] == {"address": "a@example.org", "delay_reason": "login refused"}
+    assert row["recipients"][1]["address"] == '"q\\"uote"@example.org'
+
+
+def test_a_message_that_is_being_sent_has_a_star(sandbox: Sandbox) -> None:
+    """And mailq does not disturb the flush that has it."""
+    sandbox.run("sendmail", "a@example.org", stdin=b"\nx\n")
+    spool = Spool(str(sandbox.spool))
+    claim = spool.claim(spool.listing()[0])
+    assert claim is not None
+    line = sandbox.run("mailq").stdout.split(b"\n")[1]
+    assert line.startswith(claim.queue_id.encode() + b"* ")
+    claim.release()
+
+
+def test_a_damaged_file_does_not_hide_the_others(sandbox: Sandbox) -> None:
+    """One line on stderr, the rest on stdout."""
+    sandbox.run("sendmail", "a@example.org", stdin=b"\nx\n")
+    (sandbox.spool / "queue" / "000000000000").write_bytes(b"junk")
+    done = sandbox.run("mailq")
+    assert done.returncode == 0
+    assert b"a@example.org" in done.stdout
+    assert done.stderr.count(b"\n") == 1
+    assert b"000000000000" in done.stderr
+
+
+def test_operands_are_refused(sandbox: Sandbox) -> None:
+    """As dma does: 64."""
+    assert sandbox.run("mailq", "x").returncode == 64
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(sandbox: Sandbox) -> None:
+    """`mailq | head -1`."""
+    for _ in range(50):
+        sandbox.run("sendmail", *[f"user{n}@example.org" for n in range(200)], stdin=b"\nx\n")
+    process = sandbox.start("mailq")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"-Queue ID-")
+    process.stdout.close()
+    process.stdout = None
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, b"")
+
+
+def test_json_lines_are_json(tmp_path: Path) -> None:
+    """Whatever octets an address holds."""
+    ugly = 'a"b\\c\x7f\u2028é\udcff\x01'
+    assert json.loads(json_line([("k", ugly), ("n", 3), ("l", [])])) == {
+        "k": ugly.replace("\udcff", "\ufffd"),
+        "n": 3,
+        "l": [],
+    }
