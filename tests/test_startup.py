@@ -32,6 +32,7 @@ SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipient
 
 MAILQ = {"commands.mailq", "mail.header"}
 NEWALIASES = {"commands.newaliases", "mail", "mail.address", "policy.alias_check", "policy.aliases"}
+NEWALIASES |= {"policy.identity"}
 FLUSH = {"commands.queue_run", "commands.signals"}
 
 # Command, arguments, what it may load of ours, what else of the standard library.

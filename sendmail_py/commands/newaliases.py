@@ -7,14 +7,16 @@ import sys
 from sendmail_py.commands import setting
 from sendmail_py.commands.options import Request
 from sendmail_py.errors import EX_DATAERR, EX_OK
-from sendmail_py.policy import alias_check
+from sendmail_py.policy import alias_check, identity
 
 
 def run(request: Request, stdin_open: bool) -> int:
     """One line on standard error for each bad line; silent and 0 when all is well."""
     faulty = False
-    for file in setting.load(request).aliases.files:
-        for problem in alias_check.check(file):
+    config = setting.load(request)
+    names = identity.host(config).local_names
+    for file in config.aliases.files:
+        for problem in alias_check.check(file, names):
             faulty = faulty or problem.fault
             kind = "" if problem.fault else "note: "
             sys.stderr.write(f"{request.program}: {file}:{problem.line}: {kind}{problem.text}\n")

@@ -18,15 +18,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
+    from typing import Any
 
 SYSTEM_FILE = "/etc/sendmail-py/config.toml"
 PREFIX = "SENDMAIL_PY_"
 OPTION_FILE = "SENDMAIL_PY_CONFIG"
-LARGEST_FILE = 1 << 20
-PASSWORD_SOURCES = ("password_file", "password_command", "password_credential", "password_env", "password")
-PORTS = {"starttls": 587, "implicit": 465, "none": 25}
-TRUE = ("true", "yes", "on", "1")
-FALSE = ("false", "no", "off", "0")
 
 
 def explain() -> ModuleType:
@@ -147,7 +143,7 @@ class Layer:
 
     __slots__ = ("names", "octets", "source", "tree")
 
-    def __init__(self, source: str, tree: dict[str, object], octets: bytes = b"") -> None:
+    def __init__(self, source: str, tree: dict[str, Any], octets: bytes = b"") -> None:
         self.source = source
         self.tree = tree
         self.octets = octets
@@ -237,12 +233,13 @@ class Config(Section):
     def add_users(self, layer: Layer, given: object) -> None:
         """Table [masquerade.users]; a login that an earlier layer had is replaced."""
         if not isinstance(given, dict):
-            raise explain().fault(layer, "masquerade.users", "must be a table, written [masquerade.users]")
+            shape = "login=address, several with commas" if layer.names else "a table [masquerade.users]"
+            raise explain().fault(layer, "masquerade.users", f"must be {shape}")
         for login, value in given.items():
             try:
                 self.masquerade.users[schema.word(login)] = schema.addresses(value)
             except ValueError:
-                raise explain().wrong(layer, f"masquerade.users.{login}", "string", "full") from None
+                raise explain().wrong(layer, f"masquerade.users.{login}", "string", "entry") from None
 
     def add_smarthosts(self, layer: Layer, given: object) -> None:
         """Array of tables [[smarthost]]: a file's list replaces the earlier one.
@@ -254,9 +251,9 @@ class Config(Section):
             raise explain().fault(layer, "smarthost", "must be an array of tables, written [[smarthost]]")
         if layer.names and self.smarthosts:
             first = self.smarthosts[0]
-            if not given[0].keys().isdisjoint(PASSWORD_SOURCES):
+            if not given[0].keys().isdisjoint(schema.PASSWORD_SOURCES):
                 fresh = smarthost().__dict__
-                first.__dict__.update([(key, fresh[key]) for key in PASSWORD_SOURCES])
+                first.__dict__.update([(key, fresh[key]) for key in schema.PASSWORD_SOURCES])
             self.fill(first, given[0], layer, "smarthost[1].")
             return
         self.smarthosts = []
@@ -281,52 +278,16 @@ def load(
     config = Config(environ)
     named = environ.get(OPTION_FILE) or None if option_file is None else option_file
     if named is not None:
-        config.add_file(named, contents(named))
+        config.add_file(named, toml.contents(named))
     else:
-        config.add_file(system_file, contents_if_there(system_file))
+        config.add_file(system_file, toml.contents_if_there(system_file))
         folder = base_folder(environ, "XDG_CONFIG_HOME", "/.config")
         if folder:
             path = folder + "/sendmail-py/config.toml"
-            config.add_file(path, contents_if_there(path, hidden_is_missing=True))
-    for name in environ:
-        if name.startswith(PREFIX):
-            add_environment(config, environ)
-            break
+            config.add_file(path, toml.contents_if_there(path, hidden_is_missing=True))
+    add_environment(config, environ)
     complete(config)
     return config
-
-
-def contents_if_there(path: str, hidden_is_missing: bool = False) -> bytes | None:
-    """A file's octets, None when there is no such file.
-
-    A folder that may not be searched may hide a system file that matters, which is an error. A user's
-    file that cannot even be looked at counts as missing: HOME may be another user's (su, sudo).
-    """
-    try:
-        posix.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as problem:
-        if hidden_is_missing and isinstance(problem, PermissionError):
-            return None
-    return contents(path)
-
-
-def contents(path: str) -> bytes:
-    """A file's octets; ConfigError when it cannot be read."""
-    octets = b""
-    try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            while chunk := posix.read(fd, 65536):
-                octets += chunk
-                if len(octets) > LARGEST_FILE:
-                    raise ConfigError(f"{printable(path)}: too long for a configuration (at most 1 MiB)")
-        finally:
-            posix.close(fd)
-    except OSError as problem:
-        raise ConfigError(f"{printable(path)}: cannot read it: {problem.strerror}") from None
-    return octets
 
 
 def home(environ: Mapping[str, str]) -> str:
@@ -363,9 +324,9 @@ def add_environment(config: Config, environ: Mapping[str, str]) -> None:
 def add_variable(layer: Layer, name: str, text: str) -> None:
     """One variable into the layer; raises ConfigError when it is unknown, doubled or its file unreadable."""
     word = name[len(PREFIX) :]
-    found = meaning(word)
+    found = schema.meaning(word)
     if found is None and word.endswith("_FILE"):
-        found = meaning(word[: -len("_FILE")])
+        found = schema.meaning(word[: -len("_FILE")])
         text = value_from_file(name, text) if found else text
     if found is None:
         raise explain().unknown_variable(name)
@@ -376,27 +337,16 @@ def add_variable(layer: Layer, name: str, text: str) -> None:
     if not text:
         return
     layer.names[label] = name
-    value = raw(schema.TABLES[table][key][0], text)
+    value = schema.from_text(schema.TABLES[table][key][0], text)
     if isinstance(value, dict):
         layer.names.update([(f"{label}.{login}", name) for login in value])
     put(layer.tree, table, key, value)
 
 
-def meaning(word: str) -> tuple[str, str] | None:
-    """The table and key that `word` (QUEUE_RETRY_MIN) stands for."""
-    if not word.isupper():
-        return None
-    word = word.lower()
-    table, _, key = word.partition("_")
-    if word in schema.TABLES[""]:
-        return "", word
-    return (table, key) if key in schema.TABLES.get(table, {}) else None
-
-
 def value_from_file(name: str, path: str) -> str:
     """What the file that a ..._FILE variable names holds, without one line break at its end."""
     try:
-        text = contents(path).decode()
+        text = toml.contents(path).decode()
     except UnicodeDecodeError:
         raise ConfigError(f"environment {name}: {printable(path)}: not UTF-8") from None
     except ConfigError as problem:
@@ -404,37 +354,14 @@ def value_from_file(name: str, path: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def raw(kind: str, text: str) -> object:
-    """The text of a variable as TOML would give it; what does not fit stays text and is refused later."""
-    if kind == "bool":
-        word = text.lower()
-        return True if word in TRUE else False if word in FALSE else text
-    if kind == "int":
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
-    if kind not in ("array", "paths", "users"):
-        return text
-    items = [item.strip() for item in text.split(",") if item.strip()]
-    if kind != "users":
-        return items
-    users: dict[str, list[str]] = {}
-    for item in items:
-        login, equals, address = item.partition("=")
-        if not equals:
-            return text
-        users.setdefault(login.strip(), []).append(address.strip())
-    return users
-
-
-def put(tree: dict[str, object], table: str, key: str, value: object) -> None:
+def put(tree: dict[str, Any], table: str, key: str, value: object) -> None:
     """Set a key in a tree of TOML's shape."""
-    section: object = tree
     if table == "smarthost":
-        elements = tree.setdefault(table, [{}])
-        section = elements[0] if isinstance(elements, list) else None
+        tree.setdefault(table, [{}])[0][key] = value
     elif table:
-        section = tree.setdefault(table, {})
-    if isinstance(section, dict):
-        section[key] = value
+        tree.setdefault(table, {})[key] = value
+    else:
+        tree[key] = value
 
 
 def complete(config: Config) -> None:
@@ -449,51 +376,23 @@ def complete(config: Config) -> None:
     names: list[str] = []
     for number, smarthost in enumerate(config.smarthosts, 1):
         label = f"smarthost[{number}]."
-        check_smarthost(config, label, smarthost)
-        smarthost.port = smarthost.port or PORTS[smarthost.tls]
-        if (smarthost.name or smarthost.host) in names:
-            key = "name" if smarthost.name else "host"
-            raise explain().conflict(
-                config, label + key, "another smart host has this name; set different names"
-            )
-        smarthost.name = smarthost.name or smarthost.host
-        names.append(smarthost.name)
+        misfit, text = schema.misfit(smarthost.__dict__)
+        if misfit:
+            raise explain().conflict(config, label + misfit, text)
+        smarthost.port = smarthost.port or schema.PORTS[smarthost.tls]
+        key, name = ("name", smarthost.name) if smarthost.name else ("host", smarthost.host)
+        if name in names:
+            raise explain().conflict(config, label + key, "another smart host has this name; change one")
+        smarthost.name = name
+        names.append(name)
 
 
 def agree_on_retries(config: Config) -> None:
     """One of retry_min and retry_max is set beyond the other's default, which gives way."""
-    given = explain().given(config)
-    if "queue.retry_max" not in given:
+    given = [key for layer in config.layers for key in layer.tree.get("queue", ())]
+    if "retry_max" not in given:
         config.queue.retry_max = config.queue.retry_min
-    elif "queue.retry_min" not in given:
+    elif "retry_min" not in given:
         config.queue.retry_min = config.queue.retry_max
     else:
         raise explain().conflict(config, "queue.retry_max", "must not be shorter than queue.retry_min")
-
-
-def check_smarthost(config: Config, label: str, smarthost: SmartHost) -> None:
-    """The settings of one smart host go together; raises ConfigError."""
-    fault = ""
-    sources = [key for key in PASSWORD_SOURCES if smarthost.__dict__[key]]
-    if not smarthost.host:
-        key, fault = "host", "missing; it names the server that takes the mail"
-    elif len(sources) > 1:
-        key, fault = sources[1], f"{sources[0]} is set, too; keep one of them"
-    elif smarthost.user and not sources:
-        key, fault = "user", "there is no password for it; set password_file or password_command"
-    elif sources and not smarthost.user:
-        key, fault = sources[0], "of no use without user"
-    elif smarthost.client_key and not smarthost.client_cert:
-        key, fault = "client_key", "of no use without client_cert"
-    elif smarthost.tls == "none" and smarthost.user and not loopback(smarthost):
-        key, fault = "tls", '"none" would send the password in clear text; use "starttls" or "implicit"'
-    if fault:
-        raise explain().conflict(config, label + key, fault)
-
-
-def loopback(smarthost: SmartHost) -> bool:
-    """Whether the smart host is surely this machine: localhost, 127.0.0.0/8 or ::1, and no look-up."""
-    host = smarthost.host.strip("[]").lower()
-    numbers = host.split(".")
-    in_net = len(numbers) == 4 and numbers[0] == "127" and "".join(numbers).isdecimal() and "" not in numbers
-    return smarthost.lookup == "none" and (host in ("localhost", "::1") or in_net)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 
 from sendmail_py.errors import ConfigError, printable
-from sendmail_py.policy import schema, toml
+from sendmail_py.policy import places, schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 PREFIX = "SENDMAIL_PY_"
 SECRETS = ("password",)
-BARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 MOST_LINES = 200
 
 # Keys that are checked and have no effect in this version.
@@ -102,8 +101,7 @@ WANTED = {
     "helo": 'a host name such as "host.example.net"',
     "host": 'a name or an address such as "smtp.example.net"; the port has its own key',
     "address": 'an address such as "greg@example.net"',
-    "full": 'an address or an array of addresses, with their domains, such as "greg@example.net"',
-    "login": 'a login, or "*" for everybody else',
+    "entry": 'a login, or "*", with its address or an array of addresses such as "greg@example.net"',
     "mechanism": "AUTH mechanisms out of " + ", ".join(schema.MECHANISMS),
     "fingerprint": "a SHA-256 fingerprint of 64 hexadecimal digits",
 }
@@ -175,65 +173,11 @@ def toml_fault(message: str) -> str:
     return "not TOML"
 
 
-def line_of(octets: bytes, label: str) -> int:
-    """The line where the key or table `label` (see places) stands, or what is around it; 1 if none."""
-    found = places(octets)
-    while label:
-        if label in found:
-            return found[label]
-        label = label[: max(label.rfind("["), 0)] if label.endswith("]") else label.rpartition(".")[0]
-    return 1
-
-
-def places(octets: bytes) -> dict[str, int]:
-    """The line numbers (from 1) of all keys and tables: "queue", "queue.lifetime", "smarthost[2].host".
-
-    Exact for the subset of toml.py. In other documents a line of a multi-line string may be taken for
-    a key, and keys of inline tables are not seen.
-    """
-    found: dict[str, int] = {}
-    elements: dict[str, int] = {}
-    table = ""
-    for number, whole in enumerate(octets.decode("utf-8", "replace").split("\n"), 1):
-        line = whole.strip()
-        brackets = 2 if line.startswith("[[") else 1 if line.startswith("[") else 0
-        name, rest = dotted(line[brackets:])
-        if brackets and name and rest.startswith("]" * brackets):
-            if brackets == 2:
-                elements[name] = elements.get(name, 0) + 1
-                found.setdefault(name, number)
-                name = f"{name}[{elements[name]}]"
-            table = name
-            found.setdefault(table, number)
-        elif not brackets and rest.startswith("="):
-            found.setdefault(f"{table}.{name}" if table else name, number)
-    return found
-
-
-def dotted(text: str) -> tuple[str, str]:
-    """The key that `text` begins with, its parts joined by dots, and what follows it; ("", "") if none."""
-    parts = []
-    while text := text.lstrip(toml.BLANKS):
-        if text[0] in "\"'":
-            try:
-                part, text = toml.quoted(text)
-            except ValueError:
-                break
-        else:
-            part, text = text[: len(text) - len(text.lstrip(BARE))], text.lstrip(BARE)
-        parts.append(part)
-        text = text.lstrip(toml.BLANKS)
-        if text[:1] != ".":
-            return ".".join(parts), text
-        text = text[1:]
-    return "", ""
-
-
 def place(layer: Layer, label: str) -> str:
     """Where a layer sets `label` ("queue.lifetime", "smarthost[2].host"): "FILE:LINE", "environment NAME"."""
     if layer.names:
         return "environment " + printable(layer.names.get(label) or variable(shown(label)), 120)
-    return f"{printable(layer.source)}:{line_of(layer.octets, label)}"
+    return f"{printable(layer.source)}:{places.line_of(layer.octets, label)}"
 
 
 def fault(layer: Layer, label: str, text: str) -> ConfigError:

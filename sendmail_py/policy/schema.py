@@ -86,7 +86,11 @@ TABLES: dict[str, dict[str, Row]] = {
 
 MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256")
 TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0")
 SIZE_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+PORTS = {"starttls": 587, "implicit": 465, "none": 25}
+PASSWORD_SOURCES = ("password_file", "password_command", "password_credential", "password_env", "password")
 MOST_DIGITS = 15
 # What would break an address or a header field that is made of the value. Whether a domain exists, and
 # whether it has the letters that the DNS allows, is not asked here.
@@ -180,7 +184,7 @@ def rate(value: object, _: object) -> str:
 
 def addresses(value: object) -> list[str]:
     """A user's address or addresses, as a string or an array of strings; at least one."""
-    found = strings([value] if isinstance(value, str) else value, "full")
+    found = strings([value] if isinstance(value, str) else value, "address")
     if not found:
         raise ValueError
     return found
@@ -195,7 +199,7 @@ def number(text: str) -> int:
 
 def word(value: str) -> str:
     """Shape: one word that can also be a file's name."""
-    if value.isprintable() and " " not in value and "/" not in value and value[0] != ".":
+    if value.isprintable() and " " not in value and "/" not in value and value[:1] not in ("", "."):
         return value
     raise ValueError
 
@@ -224,7 +228,7 @@ def domain(value: str) -> str:
     if (
         NOT_IN_DOMAIN.isdisjoint(value)
         and value.isprintable()
-        and value[0] != "."
+        and value[:1] not in ("", ".")
         and ".." not in value
         and len(value) <= LONGEST
     ):
@@ -263,13 +267,6 @@ def address(value: str) -> str:
     raise ValueError
 
 
-def full(value: str) -> str:
-    """Shape: address with a domain."""
-    if "@" in value:
-        return address(value)
-    raise ValueError
-
-
 def mechanism(value: str) -> str:
     """Shape: SASL mechanism that we speak; becomes upper case."""
     return choice(value.upper(), MECHANISMS)
@@ -283,6 +280,65 @@ def fingerprint(value: str) -> str:
     raise ValueError
 
 
+def meaning(word: str) -> tuple[str, str] | None:
+    """The table and key that the end of a variable's name (QUEUE_RETRY_MIN) stands for; None if unknown."""
+    if not word.isupper():
+        return None
+    word = word.lower()
+    table, _, key = word.partition("_")
+    if word in TABLES[""]:
+        return "", word
+    return (table, key) if key in TABLES.get(table, {}) else None
+
+
+def from_text(kind: str, text: str) -> object:
+    """The text of an environment variable as TOML would give it; what does not fit stays text."""
+    if kind == "bool":
+        word = text.lower()
+        return True if word in TRUE else False if word in FALSE else text
+    if kind == "int":
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+    if kind not in ("array", "paths", "users"):
+        return text
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if kind != "users":
+        return items
+    users: dict[str, list[str]] = {}
+    for item in items:
+        login, equals, address = item.partition("=")
+        if not equals:
+            return text
+        users.setdefault(login.strip(), []).append(address.strip())
+    return users
+
+
+def misfit(smarthost: dict[str, Any]) -> tuple[str, str]:
+    """(key, text for people) of what does not go with the rest of a smart host; ("", "") if all is well."""
+    sources = [key for key in PASSWORD_SOURCES if smarthost[key]]
+    if not smarthost["host"]:
+        return "host", "missing; it names the server that takes the mail"
+    if len(sources) > 1:
+        return sources[1], f"{sources[0]} is set, too; keep one of them"
+    if smarthost["user"] and not sources:
+        return "user", "there is no password for it; set password_file or password_command"
+    if sources and not smarthost["user"]:
+        return sources[0], "of no use without user"
+    if smarthost["client_key"] and not smarthost["client_cert"]:
+        return "client_key", "of no use without client_cert"
+    here = smarthost["lookup"] == "none" and loopback(smarthost["host"])
+    if smarthost["tls"] == "none" and smarthost["user"] and not here:
+        return "tls", '"none" would send the password in clear text; use "starttls" or "implicit"'
+    return "", ""
+
+
+def loopback(host: str) -> bool:
+    """Whether a host is surely this machine: localhost, 127.0.0.0/8 or ::1."""
+    plain = host.strip("[]").lower()
+    numbers = plain.split(".")
+    in_net = len(numbers) == 4 and numbers[0] == "127" and "".join(numbers).isdecimal() and "" not in numbers
+    return in_net or plain in ("localhost", "::1")
+
+
 SHAPES: dict[str, Callable[[str], str]] = {
     "word": word,
     "line": line,
@@ -292,7 +348,6 @@ SHAPES: dict[str, Callable[[str], str]] = {
     "helo": helo,
     "host": host,
     "address": address,
-    "full": full,
     "mechanism": mechanism,
     "fingerprint": fingerprint,
 }

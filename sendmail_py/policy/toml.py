@@ -8,6 +8,10 @@ the answer is always tomllib's and only tomllib says what is wrong. A property t
 
 from __future__ import annotations
 
+import posix
+
+from sendmail_py.errors import ConfigError, printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +20,40 @@ BLANKS = " \t"
 # Control characters that TOML forbids; a carriage return is allowed before a line feed, but rare.
 CONTROL = bytes([*range(9), *range(11, 32), 127])
 MOST_DIGITS = 18
+LARGEST_FILE = 1 << 20
+
+
+def contents_if_there(path: str, hidden_is_missing: bool = False) -> bytes | None:
+    """A file's octets, None when there is no such file.
+
+    A folder that may not be searched may hide a system file that matters, which is an error. A user's
+    file that cannot even be looked at counts as missing: HOME may be another user's (su, sudo).
+    """
+    try:
+        posix.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        if hidden_is_missing and isinstance(problem, PermissionError):
+            return None
+    return contents(path)
+
+
+def contents(path: str) -> bytes:
+    """A file's octets; ConfigError when it cannot be read."""
+    octets = b""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            while chunk := posix.read(fd, 65536):
+                octets += chunk
+                if len(octets) > LARGEST_FILE:
+                    raise ConfigError(f"{printable(path)}: too long for a configuration (at most 1 MiB)")
+        finally:
+            posix.close(fd)
+    except OSError as problem:
+        raise ConfigError(f"{printable(path)}: cannot read it: {problem.strerror}") from None
+    return octets
 
 
 def subset(octets: bytes) -> dict[str, object] | None:

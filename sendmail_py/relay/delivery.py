@@ -137,13 +137,15 @@ class Delivery:
         states = {index: MARKS[one.kind] for index, one in found.items() if one.kind in MARKS}
         waiting = {i: one for i, one in found.items() if one.kind != outcomes.DELIVERED}
         tries = {i: self.attempt(i, one, via, now) for i, one in waiting.items()}
-        if states:
-            self.claim.mark(states)
-        if tries:
-            self.claim.defer(tries)
-        for index, one in found.items():
-            self.counts[one.kind] += 1
-            self.log(index, one, via, now)
+        try:
+            if states:
+                self.claim.mark(states)
+            if tries:
+                self.claim.defer(tries)
+        finally:  # what the server said is known even if the disk does not take it
+            for index, one in found.items():
+                self.counts[one.kind] += 1
+                self.log(index, one, via, now)
 
     def tries_of(self, index: int) -> int:
         """Attempts before this one."""

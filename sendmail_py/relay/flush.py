@@ -19,7 +19,7 @@ from sendmail_py.policy import identity
 from sendmail_py.relay import outcome, smtp, trouble
 from sendmail_py.relay.backlog import Backlog, Rules
 from sendmail_py.relay.delivery import Via
-from sendmail_py.relay.faults import ContentFault, Fault
+from sendmail_py.relay.faults import ContentFault, Fault, RefusedFault
 from sendmail_py.relay.opening import Opener
 from sendmail_py.spool.breaker import Breaker, Pause
 
@@ -111,7 +111,9 @@ class Run:
         self.flying: dict[Transaction, Delivery] = {}
         self.setting: SmartHost
         self.via: Via
-        self.progress = False
+        self.progress = False  # whether this session has settled a recipient for good
+        self.blamed = False  # whether a message, and not the smart host, may be why it ended
+        self.suspected = False  # whether that was so in the session before
 
     def all(self, opener: Opener) -> None:
         """Smart host after smart host until nothing is left that could be tried."""
@@ -124,26 +126,40 @@ class Run:
             self.summary.fault = f"the queue cannot be written, the run stops: {error.strerror}"
             maillog.warning(self.summary.fault)
         finally:
+            for delivery in self.flying.values():
+                delivery.claim.release()
             self.let_go()
             self.summary.damaged = self.backlog.damaged
 
     def serve(self, opener: Opener) -> None:
         """Sessions with one smart host until it has nothing left to do or is of no use."""
+        self.suspected = False
         self.prepare()
         while self.ready and not self.stop():
-            self.progress = False
             fault = self.session(opener)
             if fault is None:
                 self.breaker.clear(self.setting.name)
-            elif not self.progress and not isinstance(fault, ContentFault):
+            elif not self.may_go_on(fault):
                 self.pause(fault)
                 break
             self.prepare()
         self.let_go()
         self.backlog.give_up(self.setting)
 
+    def may_go_on(self, fault: Fault) -> bool:
+        """Whether to open another session after a fault.
+
+        Yes after progress, or when it was our own copy of a message that failed. A connection that breaks
+        in the session's first message may be that message's doing: it goes behind the others, and only when
+        the next one fares no better it is the smart host. A refusal (421) is always the smart host's.
+        """
+        doubtful = self.blamed and not self.suspected and not isinstance(fault, RefusedFault)
+        self.suspected = doubtful and not self.progress
+        return self.progress or doubtful or isinstance(fault, ContentFault)
+
     def session(self, opener: Opener) -> Fault | None:
         """One session, for as many messages as it takes; the fault that ended it, or None."""
+        self.progress = self.blamed = False
         try:
             session, server = opener.reach(self.setting)
         except Fault as fault:
@@ -164,6 +180,7 @@ class Run:
         for n, one in enumerate(session.in_hand):
             delivery = self.flying.pop(one)
             if trouble.is_to_blame(one.stage, n == 0, session.judged, fault):
+                self.blamed = True
                 delivery.charge(one, trouble.interrupted(one.stage, fault), self.via)
             else:
                 delivery.put_back(one, self.via)

@@ -90,7 +90,8 @@ def words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return printable(f"certificate verify failed: {error.verify_message.rstrip('.')}", 300)
     if isinstance(error, ssl.SSLError):
-        return "TLS: " + printable((error.reason or "handshake failed").lower().replace("_", " "), 200)
+        reason = getattr(error, "reason", None) or "handshake failed"
+        return "TLS: " + printable(reason.lower().replace("_", " "), 200)
     if isinstance(error, OSError):
         file = printable(f"{error.filename}: ", 200) if error.filename else ""
         return file + (error.strerror or "I/O error")

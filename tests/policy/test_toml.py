@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sendmail_py.errors import ConfigError
-from sendmail_py.policy import explain, toml
+from sendmail_py.policy import explain, places, toml
 
 DESIGN = b"""\
 delivery = "queue"              # queue: cron flushes
@@ -235,7 +235,7 @@ def test_a_control_character_in_the_name_of_the_file_stays_visible() -> None:
 
 
 def test_knows_the_line_of_every_key_and_table() -> None:
-    places = explain.places(DESIGN)
+    found = places.lines(DESIGN)
     lines = DESIGN.decode().split("\n")
     starts = {
         "delivery": "delivery",
@@ -251,7 +251,7 @@ def test_knows_the_line_of_every_key_and_table() -> None:
         "smarthost[2].host": "host",
     }
     for label, start in starts.items():
-        assert lines[places[label] - 1].startswith(start), label
+        assert lines[found[label] - 1].startswith(start), label
 
 
 @pytest.mark.parametrize(
@@ -269,9 +269,9 @@ def test_knows_the_line_of_every_key_and_table() -> None:
     ],
 )
 def test_finds_the_line_of_a_key_or_of_what_is_around_it(text: str, label: str, line: int) -> None:
-    assert explain.line_of(text.encode(), label) == line
+    assert places.line_of(text.encode(), label) == line
 
 
 @given(st.text(max_size=80), st.text("ab.[]1", max_size=8))
 def test_looking_for_a_line_never_fails(text: str, label: str) -> None:
-    assert explain.line_of(text.encode("utf-8", "surrogatepass"), label) >= 1
+    assert places.line_of(text.encode("utf-8", "surrogatepass"), label) >= 1

@@ -4,7 +4,7 @@ A file of tests/dialogues has three parts, separated by lines of dashes:
 
     wish: starttls login            what the session must be (words: starttls, implicit, private, login)
     auth: PLAIN LOGIN               the mechanisms of the configuration
-    message: <a@x> <b@y> <c@y>      a message: reverse-path, forward-paths; more words: 8bit, size=N, ret=, envid=;
+    message: <a@x> <b@y> <c@y>      reverse-path, forward-paths; more words: 8bit, size=N, ret=, envid=;
                                     a forward-path may be followed by notify= and orcpt=
     ---
     S: 220 mail.example.net         what the server says
@@ -212,10 +212,10 @@ def over_socket(script: Script) -> Iterator[list[str]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         server, _ = listener.accept()
-    thread = threading.Thread(target=serve, args=(server, script.talk, problems))
-    thread.start()
     client.setblocking(False)
     connection = Connection(client, "127.0.0.1", server.getsockname()[1])
+    thread = threading.Thread(target=serve, args=(server, script.talk, problems))
+    thread.start()
     try:
         yield play(script, connection)
     finally:

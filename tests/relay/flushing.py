@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sendmail_py import maillog
@@ -72,6 +73,7 @@ class World:
         new.envelope(envelope)
         new.write(content)
         new.commit()
+        os.close(new.folder)
         return new.queue_id
 
     def flush(self, **options: object) -> Summary:
@@ -79,10 +81,20 @@ class World:
         options.setdefault("clock", lambda: self.now)
         options.setdefault("random", lambda: 0.0)
         options.setdefault("trace", self.transcript.append)
-        return flush.run(self.config, Spool(self.directory), **options)  # type: ignore[arg-type]
+        with self.spool() as spool:
+            return flush.run(self.config, spool, **options)  # type: ignore[arg-type]
+
+    @contextmanager
+    def spool(self) -> Iterator[Spool]:
+        """The spool; its descriptors are closed at the end, as those of a process are."""
+        spool = Spool(self.directory)
+        yield spool
+        for fd in (spool.queue_fd, spool.failed_fd):
+            if fd >= 0:
+                os.close(fd)
 
     def queued(self) -> dict[str, dict[bytes, Try | None]]:
-        """What is in the queue: queue id -> recipient that is to do -> its try, None if it was never tried."""
+        """What is in the queue: queue id -> recipient to do -> its try, None if it was never tried."""
         return self.states("queue", "T")
 
     def failed(self) -> dict[str, dict[bytes, Try | None]]:
@@ -91,17 +103,16 @@ class World:
 
     def states(self, where: str, state: str) -> dict[str, dict[bytes, Try | None]]:
         """Recipients in that state, by message."""
-        spool = Spool(self.directory)
-        listing = spool.failed() if where == "failed" else spool.listing()
         found: dict[str, dict[bytes, Try | None]] = {}
-        for waiting in listing:
-            listed = spool.read(waiting, failed=where == "failed")
-            assert listed is not None
-            found[waiting.queue_id] = {
-                one.address: listed.tries.get(n)
-                for n, one in enumerate(listed.envelope.recipients)
-                if one.state == state.encode()
-            }
+        with self.spool() as spool:
+            for waiting in spool.failed() if where == "failed" else spool.listing():
+                listed = spool.read(waiting, failed=where == "failed")
+                assert listed is not None
+                found[waiting.queue_id] = {
+                    one.address: listed.tries.get(n)
+                    for n, one in enumerate(listed.envelope.recipients)
+                    if one.state == state.encode()
+                }
         return found
 
     def paused(self, name: str = "isp") -> bool:

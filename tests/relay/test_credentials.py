@@ -72,7 +72,9 @@ def test_a_file_without_a_password_is_a_fault(content: bytes, secret: Path) -> N
 
 
 def test_a_missing_file_is_named() -> None:
-    assert fault(password_file="/nonexistent/secret").endswith("/nonexistent/secret: No such file or directory")
+    assert fault(password_file="/nonexistent/secret").endswith(
+        "/nonexistent/secret: No such file or directory"
+    )
 
 
 def test_a_folder_a_pipe_or_a_device_is_no_password_file(tmp_path: Path) -> None:

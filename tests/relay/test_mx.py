@@ -22,7 +22,9 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[tuple[str,
         assert lifetime <= 10
         assert not search
         asked.append((name, kind))
-        if isinstance(answer, BaseException) or (isinstance(answer, type) and issubclass(answer, BaseException)):
+        if isinstance(answer, BaseException) or (
+            isinstance(answer, type) and issubclass(answer, BaseException)
+        ):
             raise answer
         return answer
 
@@ -76,7 +78,9 @@ def test_services_by_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [("_submission._tcp.isp.example", "SRV")]
 
 
-@pytest.mark.parametrize("answer", [dns.resolver.NoAnswer, dns.resolver.NXDOMAIN, [server(0, 0, ".", 0)]], ids=str)
+@pytest.mark.parametrize(
+    "answer", [dns.resolver.NoAnswer, dns.resolver.NXDOMAIN, [server(0, 0, ".", 0)]], ids=str
+)
 def test_a_service_that_is_not_offered_is_a_transport_fault(
     answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,7 +77,7 @@ def test_serves(patterns: list[str], sender: bytes, served: bool) -> None:
 
 
 def test_a_fault_of_dns_is_a_fault_of_the_smart_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_answer(*_: object) -> None:
+    def no_answer(*_: object, **__: object) -> None:
         raise TransportFault("look-up of MX isp.example: no such domain")
 
     monkeypatch.setattr(mx, "look_up", no_answer)

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .certificates import Authority
+from .certificates import LOOPBACK_NAMES, Authority
 from .sasl import MECHANISMS, Sasl
 from .script import Action, Close, Drip, Extra, Flood, Garbage, Stall
 from .wire import EndedError, Wire, close_hard
@@ -106,7 +106,7 @@ class SmartHost:
         self.ca_pem, self.context = "", context
         if tls != "none" and context is None:
             authority = authority or Authority()
-            self.context = authority.server_context()
+            self.context = authority.server_context(*LOOPBACK_NAMES, name)
         if authority is not None:
             self.ca_pem = authority.pem
         self.messages: list[Message] = []
