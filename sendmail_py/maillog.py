@@ -42,7 +42,8 @@ def record(queue_id: str, fields: list[tuple[str, str]], remark: str = "") -> No
         write(json_line([("time", timestamp()), ("queue_id", queue_id), *fields, ("remark", remark)]))
         return
     text = ", ".join([f"{key}={value}" for key, value in fields])
-    write(printable(f"{queue_id}: {text}" + (f" ({remark})" if remark else ""), 2000))
+    end = f" ({remark})" if text and remark else remark
+    write(printable(f"{queue_id}: {text}{end}", 2000))
 
 
 def notice(text: str) -> None:

@@ -42,14 +42,18 @@ NEARLY_FREE_ONLY_IN = {
 # A function-level import and where it is allowed: the doors.
 DOORS = {
     ("commands.queue_run", "sendmail_py.relay.flush"),  # only when a message is due
+    ("relay.sender_domains", "sendmail_py.relay.receiving"),  # only when DNS is asked
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked
+    ("commands.verify", "sendmail_py.relay.smarthost"),  # who knows which smart hosts are tried
+    ("admin.explain", "sendmail_py.commands.options"),  # who knows sendmail's arguments
+    ("policy.aliases", "sendmail_py.policy.alias_files"),  # only for included lists and ~/.forward
     ("policy.config", "sendmail_py.policy.explain"),  # only for faults, for people, and for tomllib
 }
 DISPATCH = "commands.dispatch"  # the door from a name to a command, a table of module names
 
 THIRD_PARTY = {"click", "dns", "platformdirs"}
 COSTLY_ONLY_IN: dict[str, set[str]] = {
-    "dns": {"relay.mx"},
+    "dns": {"relay.mx", "relay.resolver"},
     "socket": {"relay.transport"},
     "ssl": {"relay.transport", "relay.tls"},
     "subprocess": {"relay.credentials", "admin"},

@@ -140,6 +140,61 @@ def test_the_first_of_several_addresses_is_the_default() -> None:
     assert rules(load("several-addresses.toml"), b"greg").default() == b"greg@isp.example"
 
 
+# Example, login, node name, sender, what leaves.
+SENDERS = [
+    ("home-user.toml", b"greg", b"laptop", b"greg@laptop.fritz.box", b"greg@isp.example"),
+    ("home-user.toml", b"root", b"laptop", b"root@isp.example", b"greg@isp.example"),
+    ("several-addresses.toml", b"greg", b"laptop", b"greg@laptop.lan", b"greg@isp.example"),
+    ("several-addresses.toml", b"greg", b"laptop", b"shop@greg.example", b"shop@greg.example"),
+    ("several-addresses.toml", b"greg", b"laptop", b"gregory@isp.example", b"greg@isp.example"),
+    ("family-server.toml", b"ann", b"nas", b"ann", b"ann@isp.example"),
+    ("family-server.toml", b"ann", b"nas", b"ann@family.example", b"ann@family.example"),
+    ("family-server.toml", b"ann", b"nas", b"bob@mail.example", b"ann@isp.example"),
+    ("family-server.toml", b"bob", b"nas", b"bob@nas.fritz.box", b"bob@mail.example"),
+    ("family-server.toml", b"root", b"nas", b"root", b"ann@isp.example"),
+    ("family-server.toml", b"backup", b"nas", b"backup@nas.fritz.box", b"backup@family.example"),
+    ("family-server.toml", b"www-data", b"nas", b"photos@old-family.example", b"photos@family.example"),
+    ("family-server.toml", b"www-data", b"nas", b"visitor@example.net", b"visitor@example.net"),
+    ("dynamic-dns.toml", b"greg", b"greg.dyn.example", b"greg", b"greg@isp.example"),
+    ("dynamic-dns.toml", b"greg", b"greg.dyn.example", b"greg@greg.dyn.example", b"greg@isp.example"),
+    ("dynamic-dns.toml", b"root", b"greg.dyn.example", b"root@dip-192-0-2-7.isp.example", b"greg@isp.example"),
+    ("dynamic-dns.toml", b"root", b"greg.dyn.example", b"root@localhost", b"greg@isp.example"),
+]
+
+
+@pytest.mark.parametrize(("name", "login", "node", "sender", "result"), SENDERS)
+def test_each_example_sends_from_an_address_that_can_be_answered(
+    name: str, login: bytes, node: bytes, sender: bytes, result: bytes
+) -> None:
+    here = rules(load(name), login, node)
+    assert here.repair(sender)[0] == result
+    assert not here.fault(result.rpartition(b"@")[2])
+
+
+def test_the_three_names_of_the_dynamic_machine_are_three_things() -> None:
+    host = host_of(load("dynamic-dns.toml"), b"greg.dyn.example")
+    assert (host.helo, host.mail_domain) == (b"greg.dyn.example", b"isp.example")
+    assert host.is_local(b"dip-192-0-2-7.isp.example")
+    assert host.is_local(b"greg.dyn.example")
+
+
+def test_the_family_is_reached_by_login_and_list(tmp_path: Path) -> None:
+    found = load("family-server.toml")
+    text = (EXAMPLES / "family-server.toml").read_text()
+    lines = [line[2:].strip() for line in text.partition("In /etc/aliases:")[2].splitlines()[1:5]]
+    first = text.partition("In /etc/aliases:")[2].splitlines()[0].strip()
+    (tmp_path / "family").write_text("ann, bob\n")
+    content = "\n".join([first, *lines]).replace("/etc/sendmail-py/family", str(tmp_path / "family"))
+    (tmp_path / "aliases").write_text(content + "\n")
+    host = host_of(found, b"nas")
+    known = aliases.load([str(tmp_path / "aliases")], found.aliases.default)
+    assert known.resolve(b"root@nas.fritz.box", host) == [b"ann@isp.example"]
+    assert known.resolve(b"backup", host) == [b"ann@isp.example"]
+    fresh = aliases.load([str(tmp_path / "aliases")], found.aliases.default)
+    assert fresh.resolve(b"family", host) == [b"ann@isp.example", b"bob@mail.example"]
+    assert fresh.owner(host) == b"ann@isp.example"
+
+
 # --- callers ------------------------------------------------------------------------------------------------
 
 

@@ -208,23 +208,31 @@ def test_every_key_of_mailq_json_is_described_and_no_other() -> None:
 # --- sendmail-py.toml.5 -------------------------------------------------------------------------------------
 
 
-def documented_keys() -> list[str]:
-    """Return "table.key" for every entry of the configuration's page."""
-    found, table = [], ""
+def documented_keys() -> dict[str, str]:
+    """Every entry of the configuration's page: "table.key" -> its text."""
+    found: dict[str, str] = {}
+    table = key = ""
     for line in page("sendmail-py.toml.5").splitlines():
         heading = TABLE.match(line)
-        if heading:
-            table = heading[1] + "."
-        elif line.startswith(".Sh "):
-            table = ""
+        if heading or line.startswith((".Sh ", ".Ss ")):
+            table, key = heading[1] + "." if heading else "", ""
         entry_of = re.match(r"^\.It (?:Ic|Cm|Va|Li|Ql) ([a-z_]+)(?: |$)", line)
         if entry_of:
-            found.append(table + entry_of[1])
+            key = table + entry_of[1]
+            assert key not in found, f"{key} stands twice"
+            found[key] = ""
+        elif key:
+            found[key] += line + "\n"
     return found
 
 
 def test_every_key_has_its_entry_and_no_other() -> None:
     assert sorted(documented_keys()) == sorted(row[0] for row in explain.rows())
+
+
+def test_the_keys_without_effect_are_marked_and_no_other() -> None:
+    marked = [key for key, text in documented_keys().items() if "no effect yet" in text]
+    assert sorted(marked) == sorted(explain.NOT_YET)
 
 
 def test_every_name_that_a_key_may_have_as_its_value_is_told() -> None:

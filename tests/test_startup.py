@@ -22,18 +22,20 @@ STANDARD |= {"os.path", "posixpath", "pwd", "stat", "syslog", "time"}
 
 DISPATCH = {"", "commands", "commands.dispatch", "commands.options", "errors", "maillog"}
 DISPATCH |= {"submission", "submission.stdin"}
-CONFIG = {"commands.setting", "policy", "policy.config", "policy.schema", "policy.toml"}
+CONFIG = {"commands.setting", "policy", "policy.config", "policy.homes", "policy.schema", "policy.toml"}
 SPOOL = {"mail", "mail.envelope", "spool", "spool.durable", "spool.entry", "spool.folders"}
 QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.tries", *SPOOL}
 
-SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.header", "mail.lines"}
-SUBMISSION |= {"policy.aliases", "policy.identity", "policy.masquerade", "policy.validity", "spool.draft"}
+SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.header", "mail.lines"}
+SUBMISSION |= {"policy.aliases", "policy.identity", "policy.masquerade", "policy.validity", "policy.verdicts", "spool.draft"}
 SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit"}
 
-MAILQ = {"commands.mailq", "mail.header"}
-NEWALIASES = {"commands.newaliases", "mail", "mail.address", "policy.alias_check", "policy.aliases"}
-NEWALIASES |= {"policy.identity"}
-FLUSH = {"commands.queue_run", "commands.signals"}
+MAILQ = {"commands.mailq", "commands.selection", "mail.header"}
+NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "policy.alias_check", "policy.aliases"}
+NEWALIASES |= {"policy.alias_files", "policy.identity"}
+SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}
+SMTP |= {"submission.smtp_reply", "submission.smtp_server"}
+FLUSH = {"commands.queue_run", "commands.selection", "commands.signals"}
 
 # Command, arguments, what it may load of ours, what else of the standard library.
 COMMANDS: list[tuple[str, list[str], set[str], set[str]]] = [
@@ -41,6 +43,7 @@ COMMANDS: list[tuple[str, list[str], set[str], set[str]]] = [
     ("mailq", [], MAILQ | QUEUE | CONFIG, {"binascii", "encodings.ascii"}),
     ("newaliases", [], NEWALIASES | CONFIG, set()),
     ("sendmail", ["-q"], FLUSH | QUEUE | CONFIG, {"_signal", "binascii"}),
+    ("sendmail", ["-bs"], SMTP | SUBMISSION | SPOOL | CONFIG, {"_signal", "binascii"}),
     ("sendmail", ["--version"], {"commands.usage"}, set()),
 ]
 

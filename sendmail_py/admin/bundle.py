@@ -1,4 +1,4 @@
-"""Link the compiled modules of the mail commands into one file; commands/preload.py says why and how."""
+"""Link the compiled modules of each mail command into one file; commands/preload.py says why and how."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import marshal
 import os
 import sys
 from types import CodeType
+from typing import Any
 
 from sendmail_py.spool import durable
 
-NAME = "mail-commands.{tag}.bundle"
-START = "sendmail_py.commands.dispatch"
-DOORS = {
+START = "start"
+MODULES = {
+    START: "sendmail_py.commands.dispatch",
     "submit": "sendmail_py.commands.sendmail",
     "list": "sendmail_py.commands.mailq",
     "aliases": "sendmail_py.commands.newaliases",
@@ -21,37 +22,44 @@ DOORS = {
 }
 
 
-def path_of(package: str) -> str:
-    """Where the bundle of a package folder is kept: beside the .pyc files, named as they are."""
-    return os.path.join(package, "__pycache__", NAME.format(tag=sys.implementation.cache_tag))
+def path_of(package: str, command: str) -> str:
+    """Where the bundle of a command (or START) is kept: beside the .pyc files, named as they are."""
+    return os.path.join(package, "__pycache__", f"bundle-{command}.{sys.implementation.cache_tag}.pyc")
 
 
 def write(package: str) -> None:
-    """Write the bundle for interpreters of the running version. Raises OSError."""
-    known = set(order(package, START, set()))
-    groups = {"start": group(package, order(package, START, set()))}
-    for mode, module in DOORS.items():
-        groups[mode] = group(package, order(package, module, set(known)))
-    path = path_of(package)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    folder = durable.open_folder(os.path.dirname(path))
+    """Write the bundles for interpreters of the running version. Raises OSError."""
+    first = link(package, order(package, MODULES[START], set()))
+    put(path_of(package, START), (code(package, "commands/preload.py"), *first))
+    for command, module in MODULES.items():
+        if command != START:
+            known = set(order(package, MODULES[START], set()))
+            put(path_of(package, command), link(package, order(package, module, known)))
+
+
+def put(path: str, content: tuple[Any, ...]) -> None:
+    """One bundle, whole or not at all, for everybody to read."""
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    fd = durable.open_folder(folder)
     try:
-        octets = importlib.util.MAGIC_NUMBER + marshal.dumps((code(package, "commands/preload.py"), groups))
-        durable.replace(folder, os.path.basename(path), octets, f".bundle.{os.getpid()}")
-        os.chmod(os.path.basename(path), 0o644, dir_fd=folder)
+        octets = importlib.util.MAGIC_NUMBER + marshal.dumps(content)
+        durable.replace(fd, name, octets, f".bundle.{os.getpid()}")
+        os.chmod(name, 0o644, dir_fd=fd)
     finally:
-        os.close(folder)
+        os.close(fd)
 
 
-def group(package: str, modules: list[str]) -> bytes:
-    """Modules in their order with the proof of what they were compiled from."""
-    checks, bodies = [], []
+def link(package: str, modules: list[str]) -> tuple[list[object], list[object]]:
+    """The checks and the modules of preload.py, in their order."""
+    checks: list[object] = []
+    bodies: list[object] = []
     for module in modules:
         path = file_of(package, module)
         status = os.stat(os.path.join(package, path))
         checks.append(("/" + path, status.st_mtime_ns, status.st_size))
         bodies.append((module, "/" + path, path.endswith("__init__.py"), code(package, path)))
-    return marshal.dumps((checks, bodies))
+    return checks, bodies
 
 
 def code(package: str, path: str) -> CodeType:

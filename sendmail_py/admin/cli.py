@@ -15,6 +15,8 @@ import click
 
 from sendmail_py import __version__
 from sendmail_py.admin.config import config
+from sendmail_py.admin.doctor import doctor
+from sendmail_py.admin.explain import explain
 from sendmail_py.admin.install import install
 from sendmail_py.admin.queue import queue
 from sendmail_py.errors import EX_IOERR, EX_NOPERM, EX_OK, EX_SOFTWARE, EX_USAGE, SendmailError, printable
@@ -114,7 +116,7 @@ def cli() -> None:
     """
 
 
-for command in (install, config, queue):
+for command in (install, config, doctor, explain, queue):
     cli.add_command(command)
 
 

@@ -48,7 +48,7 @@ def install(bindir: str, force: bool, dry_run: bool) -> None:
     folder = os.path.abspath(os.path.expanduser(bindir))
     package = package_folder()
     interpreter = find_interpreter()
-    content = launcher.text(interpreter, package, bundle.path_of(f"{package}/sendmail_py"), dns_folders())
+    content = launcher.text(interpreter, package, dns_folders())
     refuse_foreign(folder, force)
     if not dry_run:
         write_all(folder, content)

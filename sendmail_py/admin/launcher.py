@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shlex
 
+from sendmail_py.admin import bundle
 from sendmail_py.errors import EX_TEMPFAIL, UnavailableError, printable
 
 NAMES = ("sendmail", "mailq", "newaliases", "runq")
@@ -34,12 +35,13 @@ try:
     try:
         with open({bundle}, "rb") as file:
             octets = file.read()
-        if octets.startswith(sys.modules["_frozen_importlib_external"].MAGIC_NUMBER):
+        magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+        if octets.startswith(magic):
             import marshal
-            start, groups = marshal.loads(octets[4:])
+            body, *first = marshal.loads(octets[len(magic):])
             space = {{"__name__": "sendmail_py.commands.preload"}}
-            exec(start, space)
-            space["begin"](groups, {package} + "/sendmail_py")
+            exec(body, space)
+            space["begin"](magic, {bundles}, {package} + "/sendmail_py", *first)
     except (OSError, EOFError, TypeError, ValueError):
         pass
     path, sys.path = sys.path, [{package}]
@@ -53,16 +55,21 @@ main()
 """
 
 
-def text(interpreter: str, package: str, bundle: str, others: list[str]) -> bytes:
+def text(interpreter: str, package: str, others: list[str]) -> bytes:
     """A launcher; the name that it is called by makes it sendmail, mailq, newaliases or runq.
 
     interpreter  absolute path of the Python
     package      folder that holds sendmail_py; others: folders to search last
-    bundle       file of the linked modules (admin/bundle.py); without it they are imported one by one
     Raises UnavailableError when the interpreter's path cannot be written down.
     """
     more = f" + {others!a}" if others else ""
-    body = BODY.format(package=ascii(package), bundle=ascii(bundle), others=more, status=EX_TEMPFAIL)
+    body = BODY.format(
+        package=ascii(package),
+        bundle=ascii(bundle.path_of(f"{package}/sendmail_py", bundle.START)),
+        bundles=ascii(bundle.path_of(f"{package}/sendmail_py", "{}")),
+        others=more,
+        status=EX_TEMPFAIL,
+    )
     return b"\n".join([start(interpreter), MARKER, body.encode("ascii")])
 
 

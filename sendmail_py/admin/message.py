@@ -13,14 +13,30 @@ from collections.abc import Iterable, Iterator
 
 from sendmail_py.admin.setting import moment, size, span
 from sendmail_py.errors import DataError, SendmailError, printable
-from sendmail_py.mail.envelope import DELIVERED, FAILED, REPORTED, TODO, Recipient
+from sendmail_py.mail.envelope import (
+    DELIVERED,
+    FAILED,
+    OPEN,
+    RELAYED,
+    REPORTED,
+    TODO,
+    UNKNOWN,
+    Recipient,
+)
 from sendmail_py.mail.header import Splitter, date_time
 from sendmail_py.spool import entry
 from sendmail_py.spool.claim import open_message, read_entry
 from sendmail_py.spool.queue import ID_DIGITS, Listed, Spool, Waiting, is_queue_id
 from sendmail_py.spool.tries import WHOLE_MESSAGE, Try, read_tries
 
-STATES = {TODO: "waiting", DELIVERED: "delivered", FAILED: "failed", REPORTED: "failed and reported"}
+STATES = {
+    TODO: "waiting",
+    DELIVERED: "delivered",
+    FAILED: "failed",
+    REPORTED: "failed and reported",
+    UNKNOWN: "unknown, waits for an answer or for a person",
+    RELAYED: "delivered, a report is due",
+}
 PIECE = 65536
 LONGEST_HEADER = 4 << 20
 LONGEST_LINE = 4096
@@ -40,8 +56,6 @@ class Message:
         self.failed = failed
         self.listed: Listed | None = None
         self.fault = ""
-        if failed:
-            waiting.tries_name = waiting.queue_id + ".0"
         try:
             self.listed = spool.read(waiting, failed)
         except SendmailError as fault:
@@ -141,7 +155,8 @@ def describe(message: Message, now: float) -> Iterator[str]:
     envelope = message.listed.envelope
     arrived = date_time(envelope.created).decode()
     yield f"id      {message.queue_id}"
-    yield f"state   {'failed' if message.failed else 'waiting'}"
+    held = message.waiting.is_held(now)
+    yield f"state   {'failed' if message.failed else 'held' if held else 'waiting'}"
     yield f"arrived {arrived} ({span(now - envelope.created)} ago)"
     yield f"size    {message.listed.size} octets ({size(message.listed.size)})"
     yield f"user    {printable(envelope.login)} (uid {envelope.uid})"
@@ -165,7 +180,7 @@ def progress(recipient: Recipient, attempt: Try, now: float) -> str:
     if attempt.tries:
         last = time.strftime("%b %d %H:%M", time.localtime(attempt.last))
         words.append(f"{attempt.tries} {'try' if attempt.tries == 1 else 'tries'}, the last {last}")
-    if recipient.state == TODO:
+    if recipient.state in OPEN:
         words.append(f"the next {moment(attempt.next, now)}")
     return ", ".join(words)
 

@@ -1,17 +1,22 @@
-"""sendmail-py queue: look at what waits and what failed; delete what is not wanted any more."""
+"""sendmail-py queue: look at what waits and what failed; delete what is not wanted any more.
+
+The other commands that change something are in steer.py, those that measure and flush in stats.py, run.py.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import click
 
 from sendmail_py import maillog
 from sendmail_py.admin import message as messages
-from sendmail_py.admin import setting, table
+from sendmail_py.admin import run, selection, setting, stats, steer, table
 from sendmail_py.admin.message import Message
+from sendmail_py.admin.selection import Selection
 from sendmail_py.admin.setting import count
 from sendmail_py.errors import EX_OK, EX_TEMPFAIL, UsageError, printable
 from sendmail_py.policy.config import Config
@@ -19,31 +24,35 @@ from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.queue import Spool
 
 
-@click.group(no_args_is_help=False, short_help="List, show and delete messages.")
+@click.group(no_args_is_help=False, short_help="List, show and steer messages.")
 def queue() -> None:
-    """List, show and delete the messages in your queue."""
+    """List, show and steer the messages in your queue."""
 
 
 @queue.command("list")
 @setting.file_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 @click.option("--failed", is_flag=True, help="The messages that failed for good, with the reason.")
-def list_messages(file: str | None, as_json: bool, failed: bool) -> None:
+@selection.options
+def list_messages(file: str | None, as_json: bool, **given: Any) -> None:
     """Print a table of the queue, oldest message first."""
     config = setting.load(file)
     spool = setting.spool(config)
+    chosen = Selection(**given)
+    now = time.time()
     if as_json:
-        for message in messages.every(spool, failed):
+        for message in chosen.find(spool, now):
             click.echo(table.as_json(message))
         return
-    now = time.time()
     empty = True
-    for line in table.lines(messages.every(spool, failed), now):
+    for line in table.lines(chosen.find(spool, now), now):
         click.echo(line)
         empty = False
-    if empty:
-        click.echo("no failed messages" if failed else "the queue is empty")
-    if not failed:
+    if empty and (chosen.filters or chosen.queue_ids):
+        click.echo("no message fits")
+    elif empty:
+        click.echo("no failed messages" if chosen.failed else "the queue is empty")
+    if not chosen.failed:
         footnotes(config, spool, now)
 
 
@@ -84,35 +93,28 @@ def show(file: str | None, body: bool, raw: bool, queue_id: str) -> None:
 
 @queue.command()
 @setting.file_option
-@click.option("--all", "everything", is_flag=True, help="All messages in the queue.")
-@click.option("--failed", is_flag=True, help="With --all: all failed messages instead.")
+@click.option("--failed", is_flag=True, help="Of the failed messages instead of those in the queue.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.argument("queue_ids", metavar="[ID]...", nargs=-1)
-def delete(file: str | None, everything: bool, failed: bool, yes: bool, queue_ids: tuple[str, ...]) -> int:
+@click.option("--dry-run", is_flag=True, help="Only say which messages it would be.")
+@selection.options
+def delete(file: str | None, yes: bool, dry_run: bool, **given: Any) -> int:
     """Delete messages for good; nobody is told.
 
     Asks first. A message that is being sent is left alone (status 75).
     """
-    if everything == bool(queue_ids):
-        raise UsageError("name the messages to delete, or give --all")
-    if failed and not everything:
-        raise UsageError("--failed goes with --all; a queue id is found wherever it is")
+    chosen = Selection(**given)
+    chosen.check()
     spool = setting.spool(setting.load(file))
-    chosen = list(messages.every(spool, failed)) if everything else messages.find(spool, queue_ids)
-    if not chosen:
+    found = list(chosen.find(spool, time.time()))
+    if not found:
         click.echo("there is nothing to delete")
         return EX_OK
-    if not (yes or confirmed(len(chosen))):
+    if dry_run:
+        return steer.preview(found, "delete")
+    if not (yes or steer.confirmed(len(found), "delete", "Delete {} for good?")):
         click.echo("nothing was deleted")
         return EX_OK
-    return delete_all(spool, chosen)
-
-
-def confirmed(number: int) -> bool:
-    """Ask a person. UsageError when there is none."""
-    if not setting.asks():
-        raise UsageError(f"{count(number)} to delete and nobody to ask; give --yes if you mean it")
-    return click.confirm(f"Delete {count(number)} for good?")
+    return delete_all(spool, found)
 
 
 def delete_all(spool: Spool, chosen: Iterable[Message]) -> int:
@@ -140,3 +142,7 @@ def log(message: Message) -> None:
     sender = message.listed.envelope.reverse_path if message.listed else b""
     fields = [("from", f"<{printable(sender)}>"), ("status", "deleted")]
     maillog.record(message.queue_id, fields, "by sendmail-py")
+
+
+for command in (*steer.COMMANDS, stats.stats, run.flush):
+    queue.add_command(command)

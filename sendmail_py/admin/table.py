@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 
 from sendmail_py.admin.message import STATES, Message, answer
 from sendmail_py.admin.setting import moment, size, span
 from sendmail_py.errors import printable
-from sendmail_py.mail.envelope import TODO, Recipient
+from sendmail_py.mail.envelope import OPEN, Recipient
 from sendmail_py.spool.tries import Try
 
 HEAD = ("ID", "AGE", "SIZE", "TRIES", "NEXT", "FROM", "TO / LAST REPLY")
@@ -48,7 +49,8 @@ def rows(message: Message, now: float) -> Iterator[Row]:
     )
     sender = printable(envelope.reverse_path) or "<>"
     for recipient, attempt in message.recipients():
-        due = "failed" if recipient.state != TODO else moment(attempt.next, now)
+        due = "failed" if recipient.state not in OPEN else moment(attempt.next, now)
+        due = "held" if message.waiting.is_held(now) else due
         yield (*own, due, sender, to(recipient, attempt))
         own, sender = ("", "", "", ""), ""
 
@@ -61,8 +63,9 @@ def to(recipient: Recipient, attempt: Try) -> str:
 
 def as_json(message: Message) -> str:
     """A message as one line of JSON: the keys of `postqueue -j`, and what else we know."""
+    waits = "hold" if message.waiting.is_held(time.time()) else "deferred"
     record: dict[str, object] = {
-        "queue_name": "failed" if message.failed else "deferred",
+        "queue_name": "failed" if message.failed else waits,
         "queue_id": message.queue_id,
     }
     if message.listed is None:
@@ -85,7 +88,7 @@ def recipient_record(recipient: Recipient, attempt: Try) -> dict[str, object]:
     """A recipient for JSON."""
     return {
         "address": printable(recipient.address),
-        "state": STATES[recipient.state].partition(" ")[0],
+        "state": STATES[recipient.state].partition(" ")[0].rstrip(","),
         "tries": attempt.tries,
         "next_try": attempt.next,
         "last_try": attempt.last,

@@ -27,6 +27,8 @@ DOORS = {
     "list": "sendmail_py.commands.mailq",
     "aliases": "sendmail_py.commands.newaliases",
     "flush": "sendmail_py.commands.queue_run",
+    "smtp": "sendmail_py.commands.smtp",
+    "verify": "sendmail_py.commands.verify",
     "help": "sendmail_py.commands.usage",
     "version": "sendmail_py.commands.usage",
 }
@@ -70,7 +72,7 @@ def run(request: Request, stdin_open: bool) -> int:
     """Parse the arguments and go through the door."""
     try:
         parse(request, [octets(word) for word in sys.argv[1:]])
-        if request.operands and request.mode not in ("submit", "help", "version"):
+        if request.operands and request.mode not in ("submit", "verify", "help", "version"):
             raise UsageError(f"{request.program} takes no operands in this mode; see sendmail(8)")
     except UsageError:
         if request.mode == "submit" and stdin_open:
@@ -100,7 +102,7 @@ def flush_afterwards(request: Request, stdin_open: bool) -> None:
 
 
 def guard_descriptors() -> bool:
-    """Make sure that 0, 1 and 2 are open, so that no queue file gets their number.
+    """Make sure that 0, 1 and 2 are open, so that no queue file gets their number and everybody may print.
 
     Returns whether standard input was.
     """
@@ -108,6 +110,8 @@ def guard_descriptors() -> bool:
     if None in streams:
         while posix.open("/dev/null", posix.O_RDWR) < 2:
             pass
+        sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 (open to the end)
+        sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     return sys.stdin is not None
 
 

@@ -11,27 +11,34 @@ import time
 
 from sendmail_py.commands import setting
 from sendmail_py.commands.options import Request
+from sendmail_py.commands.selection import matches
 from sendmail_py.errors import EX_OK, SendmailError, printable
-from sendmail_py.mail.envelope import TODO
+from sendmail_py.mail.envelope import OPEN, UNKNOWN
 from sendmail_py.mail.header import DAYS, MONTHS
 from sendmail_py.maillog import json_line
+from sendmail_py.spool import refused
 from sendmail_py.spool.breaker import Breaker
-from sendmail_py.spool.queue import Listed, Spool
+from sendmail_py.spool.queue import Listed, Spool, Waiting
+from sendmail_py.spool.refused import Refusals
+from sendmail_py.spool.tries import MOST_UNKNOWN
 
 EMPTY = "Mail queue is empty\n"
 HEADER = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
 LETTERS = {"active": "*", "hold": "!", "deferred": ""}
+NO_ANSWER = "answer unknown, the message may have been delivered"
 RECIPIENT_COLUMN = 41
 REASON_END = 75
 
 
 def run(request: Request, stdin_open: bool) -> int:
-    """Print the caller's own queue; a message at a time, so that a reader may stop early."""
+    """Print the caller's own queue, or what -q selects of it: a message at a time, a reader may stop."""
     config = setting.load(request)
     spool = Spool(config.queue.directory)
     waiting = spool.listing()
     pause = general_reason(config.queue.directory, [host.name for host in config.smarthosts])
+    refusals = refused.read(config.queue.directory)
     busy = locked_files()
+    hold_unknown, now = config.queue.on_unknown == "hold", time.time()
     write = as_json if request.json else as_text
     messages = octets = 0
     for one in waiting:
@@ -40,17 +47,34 @@ def run(request: Request, stdin_open: bool) -> int:
         except (SendmailError, OSError) as fault:
             sys.stderr.write(f"{request.program}: {one.queue_id}: {fault}\n")
             continue
-        if listed is None:
+        if listed is None or not matches(request.only, one.queue_id, listed.envelope):
             continue
         if not messages and not request.json:
             sys.stdout.write(HEADER)
-        state = "active" if listed.inode in busy else "deferred"
-        sys.stdout.write(write(listed, state, pause))
+        state = "hold" if is_held(one, listed, hold_unknown, now) else "deferred"
+        state = "active" if listed.inode in busy else state
+        sys.stdout.write(write(listed, state, refusal(listed, refusals) or pause))
         messages += 1
         octets += listed.size
     if not request.json:
+        failed = len(spool.failed())
+        if failed:
+            sys.stdout.write(f"({failed} failed: see sendmail-py queue list --failed)\n")
         sys.stdout.write(summary(messages, octets))
     return EX_OK
+
+
+def is_held(waiting: Waiting, listed: Listed, hold_unknown: bool, now: float) -> bool:
+    """Whether it waits for a person: held, or nobody knows whether the smart host has it (on_unknown)."""
+    doubtful = [i for i, one in enumerate(listed.envelope.recipients) if one.state == UNKNOWN]
+    tried = [listed.tries[i].unknown for i in doubtful if i in listed.tries]
+    return waiting.is_held(now) or bool(doubtful and (hold_unknown or max(tried, default=0) >= MOST_UNKNOWN))
+
+
+def refusal(listed: Listed, refusals: Refusals) -> str:
+    """What a smart host said to the sender, "" if nothing."""
+    sender = printable(listed.envelope.reverse_path, 1100) if refusals else ""
+    return next((one.reply for key, one in refusals.items() if key[1] == sender), "")
 
 
 def summary(messages: int, octets: int) -> str:
@@ -100,9 +124,10 @@ def recipients(listed: Listed, pause: str) -> list[tuple[str, str]]:
     """The recipients that still wait, each with the reason; those with the same reason together."""
     rows = []
     for index, one in enumerate(listed.envelope.recipients):
-        if one.state == TODO:
+        if one.state in OPEN:
             attempt = listed.tries.get(index)
-            rows.append((printable(one.address), attempt.reply if attempt else pause))
+            reason = NO_ANSWER if one.state == UNKNOWN else pause
+            rows.append((printable(one.address), attempt.reply if attempt and attempt.reply else reason))
     return sorted(rows, key=lambda row: row[1])
 
 
@@ -131,13 +156,13 @@ def locked_files() -> set[tuple[int, int]]:
     """
     try:
         fd = posix.open("/proc/locks", posix.O_RDONLY | posix.O_CLOEXEC)
-        with open(fd, encoding="ascii", errors="replace") as table:
+        with open(fd, "rb") as table:
             rows = [line.split() for line in table]
     except OSError:
         return set()
     found = set()
     for row in rows:
-        if "FLOCK" in row and len(row) > 5:
-            major, minor, inode = row[-3].split(":")
+        if b"FLOCK" in row and len(row) > 5:
+            major, minor, inode = row[-3].split(b":")
             found.add((posix.makedev(int(major, 16), int(minor, 16)), int(inode)))
     return found

@@ -17,7 +17,7 @@ FLAG, VALUE, ATTACHED = 0, 1, 2  # no value; a value; a value only in the same w
 OPTIONS: dict[str, tuple[int, str, str]] = {
     "A": (VALUE, "mode_files", "c|m: Sendmail's choice of configuration file; ignored"),
     "B": (VALUE, "body", "7BIT|8BITMIME: the kind of body"),
-    "b": (VALUE, "mode", "m send a message, p list the queue, i check the aliases"),
+    "b": (VALUE, "mode", "m send, s speak SMTP, p list the queue, i check the aliases, v verify addresses"),
     "C": (VALUE, "config", "use this configuration file"),
     "c": (FLAG, "ignore", "expensive mailers; there are none"),
     "D": (VALUE, "refuse", "would let the caller name a file to write"),
@@ -50,7 +50,7 @@ OPTIONS: dict[str, tuple[int, str, str]] = {
     "x": (FLAG, "ignore", "a mailx flag of AIX"),
 }
 
-MODES = {"m": "submit", "p": "list", "i": "aliases"}
+MODES = {"m": "submit", "p": "list", "i": "aliases", "s": "smtp", "v": "verify"}
 DAEMON_MODES = "dDl"
 NOTIFY_WORDS = (b"SUCCESS", b"FAILURE", b"DELAY")
 
@@ -73,7 +73,7 @@ def environment() -> dict[str, str]:
 class Request:
     """What the command line asks for.
 
-    mode        "submit", "list", "aliases", "flush", "help" or "version"
+    mode        "submit", "list", "aliases", "flush", "smtp", "verify", "help" or "version"
     sender      the value of -f or -r as it was given, None when absent
     only        filters of -q: (letter I, R or S; text; whether it must match)
     then_flush  set by the submission when the message is to be relayed at once
@@ -139,7 +139,7 @@ def bundle(request: Request, words: list[bytes], at: int) -> int:
         letter = chr(word[place])
         row = OPTIONS.get(letter)
         if row is None:
-            raise UsageError(unknown(letter))
+            raise UsageError(unknown(word[place : place + 1]))
         kind, action, _ = row
         rest = word[place + 1 :]
         if kind == FLAG:
@@ -155,9 +155,9 @@ def bundle(request: Request, words: list[bytes], at: int) -> int:
     return at + 1
 
 
-def unknown(letter: str) -> str:
+def unknown(letter: bytes) -> str:
     """The text for a letter that is no option of ours."""
-    hint = "; a subject is a header field of the message, not an option" if letter == "s" else ""
+    hint = "; a subject is a header field of the message, not an option" if letter == b"s" else ""
     return f"unknown option -{printable(letter)}{hint}; see sendmail(8)"
 
 
@@ -175,6 +175,8 @@ def long_option(request: Request, words: list[bytes], at: int) -> int:
 
 def operand(word: bytes) -> bytes:
     """A recipient operand; one that looks like an option is refused, not mailed to."""
+    if word == b"-":
+        raise UsageError("a lone - is no recipient")
     if word[:1] == b"-" and b"@" not in word:
         raise UsageError(f"{printable(word, 64)} after a recipient: options go before the recipients")
     return word
@@ -208,7 +210,7 @@ def body(request: Request, letter: str, value: bytes) -> None:
 
 
 def mode(request: Request, letter: str, value: bytes) -> None:
-    """-bm, -bp, -bi; the others are refused with a hint."""
+    """-bm, -bp, -bi, -bs, -bv; the others are refused with a hint."""
     text = value.decode("ascii", "replace")
     if text in MODES:
         request.mode = MODES[text]
@@ -300,10 +302,11 @@ def other(request: Request, letter: str, value: bytes) -> None:
 
 
 def queue(request: Request, letter: str, value: bytes) -> None:
-    """-q: a run; an interval is one run too, because there is no daemon."""
-    request.mode = "flush"
+    """-q: a run; an interval is one run too, because there is no daemon. A listing stays one."""
+    if request.mode != "list":
+        request.mode = "flush"
     text = value[1:] if value[:1] == b"!" else value
-    if text[:1] in (b"I", b"R", b"S"):
+    if text[:1] in (b"I", b"R", b"S") and text[1:]:
         request.only.append((text[:1].decode(), text[1:], text is value))
     elif value not in (b"", b"f") and not is_interval(value.removeprefix(b"p")):
         raise UsageError(f"option -q{printable(value, 64)} is not supported; see sendmail(8)")

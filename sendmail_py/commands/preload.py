@@ -1,10 +1,11 @@
-"""The bundle: one compiled file for all modules of a mail command, so that a start costs one read.
+"""The bundles: one compiled file for all modules of a mail command, so that a start costs two reads.
 
-`sendmail-py install` links the compiled modules of each command into a group (admin/bundle.py). A group
-is used under the rule for .pyc files: only while the size and time of every source file are those that it was
-compiled from, and only by the interpreter that wrote it. Else the modules are imported one by one, as ever.
+`sendmail-py install` links the compiled modules that every command needs, and those of each command, into a
+bundle (admin/bundle.py). A bundle is used under the rule for .pyc files: only while the size and time of
+every source file are those that it was compiled from, and only by the interpreter that wrote it. Else the
+modules are imported one by one, as ever.
 
-This module is not imported: its code travels in the bundle, and the launcher runs it and calls `begin`.
+This module is not imported: its code travels in the first bundle, and the launcher runs it and calls `begin`.
 """
 
 from __future__ import annotations
@@ -17,36 +18,48 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
 
-START = "start"
+    Check = tuple[str, int, int]  # path below the package, time of change (ns), size
+    Module = tuple[str, str, bool, CodeType]  # name, path below the package, is it a package, body
+
 DISPATCH = "sendmail_py.commands.dispatch"
+UNUSABLE = (OSError, EOFError, TypeError, ValueError)  # what reading a damaged bundle may raise
 
 
-def begin(groups: dict[str, bytes], package: str) -> None:
+def begin(magic: bytes, name: str, package: str, checks: list[Check], modules: list[Module]) -> None:
     """Load what every command needs, and let dispatch load the rest of its command.
 
-    groups   name of the group -> marshalled (checks, modules)
+    magic    the first octets of a bundle for this interpreter
+    name     path of the bundles, `{}` in the place of the command
     package  the folder sendmail_py
     """
-    bundle = Bundle(groups, package)
-    bundle.preload(START)
+    bundles = Bundles(magic, name, package)
+    bundles.load_all(checks, modules)
     if DISPATCH in sys.modules:
-        sys.modules[DISPATCH].preload = bundle.preload  # type: ignore[attr-defined]
+        sys.modules[DISPATCH].preload = bundles.preload  # type: ignore[attr-defined]
 
 
-class Bundle:
+class Bundles:
     """See begin."""
 
-    __slots__ = ("groups", "package")
+    __slots__ = ("magic", "name", "package")
 
-    def __init__(self, groups: dict[str, bytes], package: str) -> None:
-        self.groups = groups
+    def __init__(self, magic: bytes, name: str, package: str) -> None:
+        self.magic = magic
+        self.name = name
         self.package = package
 
-    def preload(self, group: str) -> None:
-        """Put the modules of a group into sys.modules, each after those that it imports."""
-        if group not in self.groups:
+    def preload(self, command: str) -> None:
+        """Load the bundle of a command, if it has one."""
+        try:
+            with open(self.name.format(command), "rb") as file:
+                octets = file.read()
+            if octets.startswith(self.magic):
+                self.load_all(*marshal.loads(octets[len(self.magic) :]))  # noqa: S302 (trusted as .pyc files)
+        except UNUSABLE:
             return
-        checks, modules = marshal.loads(self.groups[group])  # noqa: S302 (trusted as the .pyc files beside it)
+
+    def load_all(self, checks: list[Check], modules: list[Module]) -> None:
+        """Put modules into sys.modules, each after those that it imports, if all of them are fresh."""
         for path, time, size in checks:
             if not self.is_fresh(path, time, size):
                 return

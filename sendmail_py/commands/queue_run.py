@@ -8,9 +8,10 @@ import time
 
 from sendmail_py.commands import setting, signals
 from sendmail_py.commands.options import Request
+from sendmail_py.commands.selection import matches
 from sendmail_py.errors import EX_OK, ConfigError
-from sendmail_py.mail.envelope import Envelope
 from sendmail_py.policy.config import Config
+from sendmail_py.spool import tries
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.queue import Spool, Waiting
 
@@ -24,10 +25,11 @@ def run(request: Request, stdin_open: bool) -> int:
     stay in the queue are no failure of this command: mailq and the log say why they stay.
     """
     config = setting.load(request)
-    person = request.verbose or posix.isatty(STDERR)
-    force = person or bool(request.only)
+    person = request.verbose or (posix.isatty(STDERR) and not request.then_flush)
+    force = (person or bool(request.only)) and not request.then_flush
     spool = Spool(config.queue.directory)
     waiting = spool.listing()
+    spool.clean()
     now = int(time.time())
     if not waiting or not (force or is_due(config, waiting, now)):
         return EX_OK
@@ -38,13 +40,13 @@ def run(request: Request, stdin_open: bool) -> int:
 
 
 def is_due(config: Config, waiting: list[Waiting], now: int) -> bool:
-    """Whether any message and any smart host is due. A time too far ahead was set by a wrong clock."""
-    horizon = now + int(config.queue.retry_max) * 2
-    if not any(one.next <= now or one.next > horizon for one in waiting):
+    """Whether any message and any smart host is due."""
+    longest = config.queue.retry_max
+    if not any(tries.is_due(one.next, now, longest) for one in waiting):
         return False
     breaker = Breaker(config.queue.directory)
     pauses = [breaker.get(host.name) for host in config.smarthosts]
-    return any(pause is None or pause.until <= now or pause.until > horizon for pause in pauses) or not pauses
+    return any(pause is None or tries.is_due(pause.until, now, longest) for pause in pauses) or not pauses
 
 
 def relay(request: Request, config: Config, spool: Spool, force: bool, person: bool) -> None:
@@ -53,19 +55,14 @@ def relay(request: Request, config: Config, spool: Spool, force: bool, person: b
 
     stop = signals.watch_for_stop()
     wanted = (lambda queue_id, envelope: matches(request.only, queue_id, envelope)) if request.only else None
-    summary = flush.run(config, spool, only=wanted, force=force, stop=stop)
+    trace = transcript if request.verbose else None
+    summary = flush.run(config, spool, only=wanted, force=force, stop=stop, trace=trace)
     if person:
         counts = f"{summary.delivered} delivered, {summary.deferred} deferred, {summary.failed} failed"
         fault = f"; {summary.fault}" if summary.fault else ""
         sys.stderr.write(f"{request.program}: {counts}{fault}\n")
 
 
-def matches(filters: list[tuple[str, bytes, bool]], queue_id: str, envelope: Envelope) -> bool:
-    """Whether a message passes all filters of -q: I queue id, S sender, R any recipient; parts of them."""
-    for letter, text, must_match in filters:
-        texts = [queue_id.encode()] if letter == "I" else [envelope.reverse_path]
-        if letter == "R":
-            texts = [one.address for one in envelope.recipients]
-        if any(text in one for one in texts) != must_match:
-            return False
-    return True
+def transcript(line: str) -> None:
+    """A line of the SMTP dialogue, which holds no secret, for -v."""
+    sys.stderr.write(line + "\n")

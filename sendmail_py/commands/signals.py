@@ -21,11 +21,11 @@ def interrupt(number: int, frame: object) -> None:
     raise TemporaryError(f"interrupted by signal {number}; nothing was queued")
 
 
-def watch() -> None:
+def watch(handler: Callable[[int, object], None] = interrupt) -> None:
     """Let the usual signals end a submission; one that the caller ignores stays ignored."""
     for number in WATCHED:
         if _signal.getsignal(number) != _signal.SIG_IGN:
-            _signal.signal(number, interrupt)
+            _signal.signal(number, handler)
 
 
 def hold_off() -> None:
@@ -38,6 +38,22 @@ def restore() -> None:
     """The usual meaning again."""
     for number in WATCHED:
         _signal.signal(number, _signal.SIG_DFL)
+
+
+def block() -> None:
+    """Keep signals waiting until `unblock`: what is begun now will be told."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, WATCHED)
+
+
+def unblock() -> None:
+    """Let the signals in that waited."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, WATCHED)
+
+
+def alarm(seconds: int, handler: Callable[[int, object], None]) -> None:
+    """Have the handler called after so many seconds; 0 is never."""
+    _signal.signal(_signal.SIGALRM, handler)
+    _signal.alarm(seconds)
 
 
 def watch_for_stop() -> Callable[[], bool]:

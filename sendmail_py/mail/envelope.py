@@ -9,14 +9,22 @@ TODO = b"T"
 DELIVERED = b"D"
 FAILED = b"F"
 REPORTED = b"R"
+UNKNOWN = b"U"
+RELAYED = b"L"
 
-STATES = TODO + DELIVERED + FAILED + REPORTED
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    HeaderChange = tuple[bytes, bytes, bytes, bytes]  # field's name, rule, old address, new address
+
+STATES = TODO + DELIVERED + FAILED + REPORTED + UNKNOWN + RELAYED
+OPEN = (TODO, UNKNOWN)  # the states of recipients that still wait
 
 
 class Recipient:
     """One forward-path with its state and its DSN parameters (RFC 3461).
 
-    state    one of TODO, DELIVERED, FAILED, REPORTED (failed, and the sender was told)
+    state    one of TODO, DELIVERED, FAILED, REPORTED (failed, and the sender was told), UNKNOWN (the end of
+             the message may have been sent, no answer yet), RELAYED (delivered, the sender is to be told)
     notify   value of NOTIFY=, b"" when nothing was asked
     orcpt    value of ORCPT= in xtext (`rfc822;user@host`), b"" when nothing was given
     """
@@ -36,6 +44,7 @@ class Envelope:
     reverse_path  b"" is the null reverse-path
     original      the reverse-path before the sender rules repaired it, b"" if they did not
     rule          name of the rule that repaired it, b"" if none
+    changes       addresses in sender fields of the header that the sender rules repaired
     body          BODY= value: b"" unknown, b"7BIT", b"8BITMIME" (RFC 6152)
     eight_bit     whether the content has octets above 127 (known once a queue file was checked)
     ret, envid    RET= and ENVID= values (RFC 3461), b"" when not given
@@ -45,6 +54,7 @@ class Envelope:
 
     __slots__ = (
         "body",
+        "changes",
         "created",
         "eight_bit",
         "envid",
@@ -63,6 +73,7 @@ class Envelope:
         self.created = created
         self.original = b""
         self.rule = b""
+        self.changes: list[HeaderChange] = []
         self.body = b""
         self.eight_bit = False
         self.ret = b""
@@ -70,6 +81,6 @@ class Envelope:
         self.uid = 0
         self.login = b""
 
-    def having(self, state: bytes) -> list[Recipient]:
-        """The recipients in that state, in order."""
-        return [one for one in self.recipients if one.state == state]
+    def having(self, *states: bytes) -> list[Recipient]:
+        """The recipients in one of these states, in order."""
+        return [one for one in self.recipients if one.state in states]

@@ -131,16 +131,17 @@ def fold(field: bytes) -> bytes:
 
 def fold_line(line: bytes) -> bytes:
     """One line without its line end; each piece but the first begins with a blank."""
-    out = []
-    while len(line) > LONGEST:
-        at = max(line.rfind(b" ", 1, LONGEST), line.rfind(b"\t", 1, LONGEST))
-        if at < 1 or not line[:at].strip(b" \t"):
-            out.append(line[: LONGEST - 1])
-            line = b" " + line[LONGEST - 1 :]
+    out, start, blank = [], 0, b""  # blank: what begins a piece that was cut inside a word
+    while len(line) - start + len(blank) > LONGEST:
+        end = start + LONGEST - len(blank)
+        at = max(line.rfind(b" ", start + 1, end), line.rfind(b"\t", start + 1, end))
+        if at < 0 or not line[start:at].strip(b" \t"):
+            out.append(blank + line[start : end - 1])
+            start, blank = end - 1, b" "
         else:
-            out.append(line[:at])
-            line = line[at:]
-    out.append(line)
+            out.append(blank + line[start:at])
+            start, blank = at, b""
+    out.append(blank + line[start:])
     return CRLF.join(out)
 
 
@@ -162,9 +163,11 @@ def date_time(seconds: float) -> bytes:
 def phrase(text: str) -> bytes:
     """A display name as atoms, a quoted-string or encoded words (RFC 5322 3.2.5, RFC 2047).
 
-    Control characters become blanks, so that a name can never begin a new field.
+    Control characters become blanks, so that a name can never begin a new field. Octets that are not UTF-8
+    are there as os.fsdecode has them.
     """
-    clean = " ".join("".join([c if c.isprintable() else " " for c in text]).split())
+    fit = [c if c.isprintable() or "\udc80" <= c <= "\udcff" else " " for c in text]
+    clean = " ".join("".join(fit).split())
     octets = clean.encode("utf-8", "surrogateescape")
     if not octets.isascii():
         return encoded_words(octets)

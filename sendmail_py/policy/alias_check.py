@@ -7,9 +7,9 @@ remarks.
 
 from __future__ import annotations
 
-from sendmail_py.errors import printable
-from sendmail_py.mail import address
-from sendmail_py.policy import aliases
+from sendmail_py.errors import ConfigError, TemporaryError, printable
+from sendmail_py.mail import address, addresslist
+from sendmail_py.policy import alias_files, aliases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ def begin(number: int, line: bytes, problems: list[Problem]) -> Entry | None:
     key = aliases.key_of(name)
     if name == key and len(key.split()) > 1:
         problems.append(Problem(number, f"{printable(name, SHOWN)}: a name with blanks needs double quotes"))
-    if b"@" in key:
-        text = f"{printable(name, SHOWN)}: aliases for names with a domain are not used"
-        problems.append(Problem(number, text, fault=False))
+    domain = key.rpartition(b"@")[2]
+    if b"@" in key and address.domain_fault(domain):
+        problems.append(Problem(number, f"{printable(name, SHOWN)}: {address.domain_fault(domain)}"))
     return Entry(number, key, aliases.without_comment(value))
 
 
@@ -131,30 +131,73 @@ def check_entry(entry: Entry, host_names: Container[bytes]) -> list[Problem]:
         return [Problem(entry.line, f"{printable(entry.key, SHOWN)}: has no target")]
     problems = []
     for position, piece in pieces:
-        line, shown = entry.line_at(position), printable(piece, SHOWN)
-        kind = aliases.unsupported(piece)
-        if kind:
-            alias = printable(entry.key, SHOWN)
-            text = f"{shown}: mail to {kind} is not supported, so mail for {alias} is refused"
-            problems.append(Problem(line, text, fault=False))
-            continue
-        try:
-            entry.leads += local_names(piece, host_names)
-        except address.AddressError as error:
-            problems.append(Problem(line, str(error)))
+        line = entry.line_at(position)
+        path = alias_files.included(piece)
+        found = check_list(entry, path, host_names, ()) if path else check_target(entry, piece, host_names)
+        problems += [Problem(line, text, fault) for text, fault in found]
+    return problems
+
+
+def check_target(entry: Entry, piece: bytes, host_names: Container[bytes]) -> list[tuple[str, bool]]:
+    """(text, whether it is a fault) of what is wrong with one target."""
+    kind = aliases.unsupported(piece)
+    if kind:
+        alias = printable(entry.key, SHOWN)
+        shown = printable(piece, SHOWN)
+        return [(f"{shown}: mail to {kind} is not supported, so mail for {alias} is refused", False)]
+    try:
+        entry.leads += local_names(piece, host_names)
+    except address.AddressError as error:
+        return [(str(error), True)]
+    return []
+
+
+def check_list(
+    entry: Entry, path: bytes, host_names: Container[bytes], way: tuple[bytes, ...]
+) -> list[tuple[str, bool]]:
+    """The same for a list that an alias includes, with the lists that it includes; `way` led there."""
+    shown = printable(path, SHOWN)
+    if path in way:
+        return [(f"list {shown} includes itself", True)]
+    try:
+        lines = alias_files.members(path)
+    except (ConfigError, TemporaryError) as error:
+        return [(str(error), True)]
+    problems = [] if lines else [(f"{shown}: has no target", True)]
+    for number, line in lines:
+        for _, piece in aliases.pieces(line):
+            inner = alias_files.included(piece)
+            if inner:
+                problems += check_list(entry, inner, host_names, (*way, path))
+            else:
+                found = check_target(entry, piece, host_names)
+                problems += [(f"{shown}:{number}: {text}", fault) for text, fault in found]
     return problems
 
 
 def local_names(piece: bytes, host_names: Container[bytes]) -> list[bytes]:
-    """The local names in a target, in lower case. Raises AddressError if an address in it is bad."""
+    """The names that the aliases are asked for, of the targets in a piece, in lower case.
+
+    Raises AddressError if an address in it is bad.
+    """
     found = []
-    for mailbox in address.parse_list(piece):
+    for mailbox in addresslist.parse_list(piece):
         local, domain = address.split(mailbox.address)
         if domain:
             address.check(mailbox.address)
-        if local and not local.startswith(b"\\") and (not domain or domain in host_names):
+        if not local or local.startswith(b"\\"):
+            continue
+        if domain and domain not in host_names:
+            found.append(aliases.key_of(local) + b"@" + domain.lower())
+        else:
             found.append(aliases.key_of(local))
     return found
+
+
+def led_to(name: bytes, known: dict[bytes, Entry]) -> bytes:
+    """The alias that a name leads to: its own, else that of its domain; b"" if there is none."""
+    at_domain = name[name.rfind(b"@") :] if b"@" in name else b""
+    return name if name in known else at_domain if at_domain in known else b""
 
 
 def loops(known: dict[bytes, Entry]) -> list[Problem]:
@@ -173,6 +216,7 @@ def loops(known: dict[bytes, Entry]) -> list[Problem]:
                 problems.append(Problem(known[name].line, f"alias {loop} leads back to itself"))
             elif name not in done and name in known:
                 way.append(name)
-                pending += [(one, depth + 1) for one in known[name].leads if one != name]
+                leads = [led_to(one, known) for one in known[name].leads]
+                pending += [(one, depth + 1) for one in leads if one and one != name]
         done.update(way)
     return problems

@@ -2,9 +2,9 @@ r"""Local names to addresses, by the alias files that every sendmail knows (alia
 
 Guarantees:
 
-- nothing is ever run, opened or written for a target: `|program`, `/file`, `:include:file` and their like are
+- nothing is ever run or written for a target: `|program`, `/file`, `maildir:/folder` and their like are
   recognised and refused with the alias's name (DataError, 65);
-- a file is read once, when the first local name asks for it, and only the values that are needed are parsed;
+- a file is read once, when the first address asks for it, and only the values that are needed are parsed;
 - a loop, or more than 50 aliases on the way, is refused with the names on the way; no recursion without
   that limit;
 - a missing file holds no aliases; one that may not be read is a ConfigError (78), any other failure
@@ -15,13 +15,18 @@ blank continues the one before; empty lines and lines whose first character but 
 as is what follows a blank and a `#`. Names are compared without regard to letter case; one with blanks or
 colons stands in double quotes. If a name stands twice, the first counts.
 
+An address is looked up as `user@domain`, then, if the domain is this host, as `user`, then as `@domain`. A
+list's senders hear of its bad addresses at `owner-name`: if all of a message's recipients come from one alias
+that has an owner, that is the reverse-path.
+
 | target             | meaning                                                                        |
 |--------------------|--------------------------------------------------------------------------------|
 | `user@domain`      | an address, with or without a display name or quotes; final                    |
 | `user@this-host`   | the local name `user`                                                          |
 | `user`             | a local name: another alias, else the default, else `user` at the mail domain  |
-| `user` in `user:`  | `user` at the mail domain                                                      |
+| `user` in `user:`  | `user` at the mail domain; likewise an address in the alias that names it      |
 | `\user`            | `user` at the mail domain, whatever aliases there are                          |
+| `:include:/path`   | the targets that the lines of a file hold, see alias_files.py                  |
 """
 
 from __future__ import annotations
@@ -29,111 +34,189 @@ from __future__ import annotations
 import posix
 
 from sendmail_py.errors import ConfigError, DataError, TemporaryError, printable
-from sendmail_py.mail import address
+from sendmail_py.mail import address, addresslist
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from sendmail_py.policy.identity import Host
 
 DEEPEST = 50
+DEEPEST_LIST = 10  # lists that include lists
 SHOWN = 80
-UNSUPPORTED = ((b"|", "a program"), (b"/", "a file"), (b":", "a list kept in a file"))
+UNSUPPORTED = (
+    (b"|", "a program"),
+    (b"/", "a file"),
+    (b":", "a list kept in a file"),
+    (b"maildir:", "a folder of messages"),
+)
+
+
+def lists() -> ModuleType:
+    """The module that reads included lists and ~/.forward: a door, since few messages need it."""
+    from sendmail_py.policy import alias_files  # noqa: PLC0415
+
+    return alias_files
 
 
 class Aliases:
-    """Alias files in their order; `default` (str, "" for none) gets what no alias knows."""
+    """Alias files in their order; `default` (str, "" for none) gets what no alias knows.
 
-    __slots__ = ("default", "files", "texts")
+    forward: whether ~/.forward counts; owners: for each address resolved so far the alias that is the
+    owner of what it came to, b"" if that has none.
+    """
 
-    def __init__(self, files: list[str], default: str) -> None:
+    __slots__ = ("default", "files", "forward", "owners", "texts")
+
+    def __init__(self, files: list[str], default: str, forward: bool = False) -> None:
         self.files = files
         self.default = default
+        self.forward = forward
+        self.owners: list[bytes] = []
         self.texts: list[AliasText] | None = None
 
-    def resolve(self, local: bytes, host: Host) -> list[bytes]:
-        """The forward-paths of a local part in wire form, each once; the caller completes the bare ones.
+    def resolve(self, given: bytes, host: Host) -> list[bytes]:
+        """The forward-paths of a local part or an address, each once; the caller completes the bare ones.
 
         Raises DataError for targets that are refused and for loops, ConfigError and TemporaryError for the
         files.
         """
         expansion = Expansion(self, host)
-        expansion.walk(local, ())
+        expansion.walk(given, ())
+        self.owners.append(expansion.owner)
         return list(expansion.found.values())
+
+    def owner(self, host: Host) -> bytes:
+        """The address of the one owner of everything that was resolved, bare or complete; b"" if there is none."""
+        first = self.owners[0] if self.owners else b""
+        if not first or any(one != first for one in self.owners):
+            return b""
+        return next(iter(self.resolve(first, host)), b"")
+
+    def look_up(self, local: bytes, domain: bytes, here: bool) -> tuple[bytes, bytes | None]:
+        """(name in lower case, targets) of the alias that names an address; `here`: a local part or this host.
+
+        Without one the targets are None, and the name is what identifies the address.
+        """
+        key = key_of(local)
+        if not domain:
+            return key, self.value(key)
+        at_domain = b"@" + domain.lower()
+        names = [key + at_domain, key, at_domain] if here else [key + at_domain, at_domain]
+        if not self.mentions(at_domain, here):
+            names = [key] if here else []
+        for name in names:
+            value = self.value(name)
+            if value is not None:
+                return name, value
+        return key if here else key + at_domain, None
+
+    def mentions(self, at_domain: bytes, here: bool) -> bool:
+        """Whether any file has the text; one that may not be read holds up local mail only."""
+        try:
+            return any(at_domain in text.lower for text in self.all_texts())
+        except ConfigError:
+            if here:
+                raise
+            return False
 
     def value(self, key: bytes) -> bytes | None:
         """The targets of a name in lower case, as written in the first file that knows it."""
-        if self.texts is None:
-            self.texts = [AliasText(read(file)) for file in self.files]
-        for text in self.texts:
+        for text in self.all_texts():
             value = text.value(key)
             if value is not None:
                 return value
         return None
 
+    def all_texts(self) -> list[AliasText]:
+        """The files, read when they are first wanted. Raises ConfigError, TemporaryError."""
+        if self.texts is None:
+            self.texts = [AliasText(read(file)) for file in self.files]
+        return self.texts
+
 
 class Expansion:
-    """One name on its way through the aliases.
+    """One address on its way through the aliases.
 
-    found: the final addresses by their canonical form; done: names, in lower case, not to look at again.
+    found: the final addresses by their canonical form; done: names, in lower case, not to look at again;
+    owner: the alias that is the owner of all of it, b"" for none; sole: whether the way had no fork so far.
     """
 
-    __slots__ = ("aliases", "done", "found", "host")
+    __slots__ = ("aliases", "done", "found", "host", "owner", "sole")
 
     def __init__(self, aliases: Aliases, host: Host) -> None:
         self.aliases = aliases
         self.host = host
         self.found: dict[bytes, bytes] = {}
         self.done: set[bytes] = set()
+        self.owner = b""
+        self.sole = True
 
-    def walk(self, local: bytes, way: tuple[bytes, ...]) -> None:
-        """Add what a local part leads to; `way` holds the aliases that led here, in lower case."""
-        key = key_of(local)
+    def walk(self, given: bytes, way: tuple[bytes, ...]) -> None:
+        """Add what an address leads to; `way` holds the aliases that led here, in lower case."""
+        local, domain = address.split(given)
+        here = not domain or self.host.is_local(domain)
+        key, value = self.aliases.look_up(local, domain, here)
+        if way and key == way[-1]:
+            self.final(local if here else given)
+            return
         if key in way or len(way) >= DEEPEST:
             raise DataError(f"alias {names((*way, key))} leads back to itself or too far: see newaliases")
         if key in self.done:
             return
         self.done.add(key)
-        value = self.aliases.value(key)
-        if value is None:
+        if value is not None:
+            self.follow(targets(value, key), (*way, key))
+        elif here:
             self.unknown(local, (*way, key))
-            return
-        for one in targets(value, local):
-            name = self.local_name(one)
-            if name is None or key_of(name) == key:
-                self.final(one.removeprefix(b"\\") if name is None else name)
+        else:
+            self.final(given)
+
+    def follow(self, found: list[bytes], way: tuple[bytes, ...]) -> None:
+        """Go on with the targets of the last alias on the way."""
+        if self.sole:
+            owner = b"owner-" + way[-1]
+            if self.aliases.value(owner) is not None and not way[-1].startswith(b"owner-"):
+                self.owner = owner
+            self.sole = len(found) == 1
+        for one in found:
+            if one.startswith(b"\\"):
+                self.final(one[1:])
             else:
-                self.walk(name, (*way, key))
+                self.walk(one, way)
 
     def final(self, target: bytes) -> None:
         """Keep an address, or a bare name for the caller to complete."""
         self.found.setdefault(address.canonical(target), target)
 
-    def local_name(self, target: bytes) -> bytes | None:
-        """The local part of a target that aliases apply to, None if the target is final."""
-        local, domain = address.split(target)
-        if target.startswith(b"\\") or (domain and not self.host.is_local(domain)):
-            return None
-        return local
-
     def unknown(self, local: bytes, way: tuple[bytes, ...]) -> None:
         """Where a name goes that no alias knows. Raises DataError for what is no name of a mailbox."""
         refuse(local, local)
-        if not self.aliases.default:
+        forward = lists().forward(address.unquote_local(local)) if self.aliases.forward else None
+        if forward:
+            whose = b"~%s/.forward" % local
+            self.follow([one for _, line in forward for one in targets(line, whose)], way)
+        elif not self.aliases.default:
             self.final(local)
-            return
-        for mailbox in address.parse_list(self.aliases.default.encode()):
-            name = self.local_name(mailbox.address)
-            if name is None or self.aliases.value(key_of(name)) is None:
+        else:
+            self.to_default(way)
+
+    def to_default(self, way: tuple[bytes, ...]) -> None:
+        """Add what the default leads to."""
+        for mailbox in addresslist.parse_list(self.aliases.default.encode()):
+            local, domain = address.split(mailbox.address)
+            here = not domain or self.host.is_local(domain)
+            if self.aliases.look_up(local, domain, here)[1] is None:
                 self.final(mailbox.address)
             else:
-                self.walk(name, way)
+                self.walk(mailbox.address, way)
 
 
-def load(files: list[str], default: str = "") -> Aliases:
+def load(files: list[str], default: str = "", forward: bool = False) -> Aliases:
     """The aliases of these files, not read yet; `default` is the address for names that no alias knows."""
-    return Aliases(files, default)
+    return Aliases(files, default, forward)
 
 
 def names(way: tuple[bytes, ...]) -> str:
@@ -163,18 +246,31 @@ def unsupported(target: bytes) -> str:
     return ""
 
 
-def targets(value: bytes, alias: bytes) -> list[bytes]:
-    """The targets of an alias as addresses, bare names, or bare names after a backslash. Raises DataError."""
+def targets(value: bytes, alias: bytes, depth: int = 0) -> list[bytes]:
+    """The targets of an alias as addresses, bare names, or bare names after a backslash.
+
+    Raises DataError; ConfigError and TemporaryError for included lists.
+    """
     found = []
     for _, piece in pieces(value):
+        if piece.strip(b'"').startswith(b":") and lists().included(piece):
+            found += listed(lists().included(piece), alias, depth + 1)
+            continue
         refuse(piece, alias)
         try:
-            found += [mailbox.address for mailbox in address.parse_list(piece)]
+            found += [mailbox.address for mailbox in addresslist.parse_list(piece)]
         except address.AddressError as error:
             raise DataError(f"alias {printable(alias, SHOWN)}: {error}") from None
     if not any(found):
         raise DataError(f"alias {printable(alias, SHOWN)} has no target")
     return [one for one in found if one]
+
+
+def listed(path: bytes, alias: bytes, depth: int) -> list[bytes]:
+    """The targets in a list that an alias, or a list, includes."""
+    if depth > DEEPEST_LIST:
+        raise DataError(f"alias {printable(alias, SHOWN)}: lists include each other too deep")
+    return [one for _, line in lists().members(path) for one in targets(line, alias, depth)]
 
 
 def pieces(value: bytes) -> list[tuple[int, bytes]]:

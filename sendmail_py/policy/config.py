@@ -8,11 +8,9 @@ which never shows a value. Reads nothing but the configuration files and the fil
 
 from __future__ import annotations
 
-import posix
-import pwd
-
 from sendmail_py.errors import ConfigError, printable
 from sendmail_py.policy import schema, toml
+from sendmail_py.policy.homes import base_folder, home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +60,7 @@ if TYPE_CHECKING:
         exceptions: list[str]
         headers: bool
         override: str
+        dns: bool
         users: dict[str, list[str]]
 
     class Aliases(Section):
@@ -69,6 +68,7 @@ if TYPE_CHECKING:
 
         files: list[str]
         default: str
+        forward: bool
 
     class SmartHost(Section):
         """One [[smarthost]]: times in seconds, `auth` in capitals, `fingerprint` 64 digits without colons.
@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         min_tls: str
         senders: list[str]
         max_connections: int
+        max_messages_per_session: int
         max_rate: str
         timeout: float
         connect_timeout: float
@@ -288,27 +289,6 @@ def load(
     add_environment(config, environ)
     complete(config)
     return config
-
-
-def home(environ: Mapping[str, str]) -> str:
-    """The home folder: HOME, and only when that is no absolute path passwd(5); "" when nobody knows."""
-    folder = environ.get("HOME", "")
-    if folder[:1] == "/":
-        return folder
-    try:
-        folder = pwd.getpwuid(posix.getuid()).pw_dir
-    except KeyError:
-        return ""
-    return folder if folder[:1] == "/" else ""
-
-
-def base_folder(environ: Mapping[str, str], name: str, below: str) -> str:
-    """An XDG base folder: variable `name` if that is an absolute path, else `below` the home; "" if none."""
-    folder = environ.get(name, "")
-    if folder[:1] == "/":
-        return folder.rstrip("/")
-    folder = home(environ)
-    return folder.rstrip("/") + below if folder else ""
 
 
 def add_environment(config: Config, environ: Mapping[str, str]) -> None:

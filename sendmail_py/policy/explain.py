@@ -24,8 +24,6 @@ MOST_LINES = 200
 
 # Keys that are checked and have no effect in this version.
 NOT_YET = (
-    "smarthost.max_connections",
-    "smarthost.max_rate",
     "queue.warn_after",
     "queue.max_queue",
     "queue.report",
@@ -45,9 +43,11 @@ HELP = {
     "masquerade.exceptions": "logins that keep their address",
     "masquerade.headers": "repair From:, Sender: and Reply-To: like the envelope",
     "masquerade.override": "what becomes of a sender that this user may not use",
+    "masquerade.dns": "ask DNS after a flush whether senders' domains can receive mail",
     "masquerade.users": "login to address or addresses",
     "aliases.files": "alias files",
     "aliases.default": "address of local recipients that no alias names",
+    "aliases.forward": "recipients without an alias may have a ~/.forward",
     "smarthost.name": "what the log and mailq call it",
     "smarthost.host": "name or address of the server",
     "smarthost.port": "TCP port",
@@ -69,6 +69,7 @@ HELP = {
     "smarthost.min_tls": "oldest version of TLS",
     "smarthost.senders": "use it for these envelope senders only",
     "smarthost.max_connections": "most sessions at a time",
+    "smarthost.max_messages_per_session": "most messages in a session",
     "smarthost.max_rate": "most messages in a time",
     "smarthost.timeout": "longest wait for one reply",
     "smarthost.connect_timeout": "longest wait for the connection",

@@ -1,13 +1,17 @@
 """The sender rules: what is invalid is repaired, what this user may not use is replaced, the rest stays.
 
 Guarantees: the null reverse-path stays null; an address that the Internet can answer and that the user may
-use comes back octet for octet; repairing twice gives what repairing once gave; no file, no network of its
-own.
+use comes back octet for octet; repairing twice gives what repairing once gave; no network, and no file but
+that of the verdicts (policy.verdicts), if there is one.
 
 *target* is masquerade.domain, else the mail domain. *The user's entry* is that of the login in
-[masquerade.users], else "*" unless the login is one of the exceptions. *Default* is the first address of
-the user's entry; without one `login@target`, for an exception `login@own domain` (identity.domain, else
-/etc/mailname, else the FQDN).
+[masquerade.users], else that of `uidN`, else "*" unless the login is one of the exceptions. *Default* is the
+first address of the user's entry; without one `login@target`, for an exception `login@own domain`
+(identity.domain, else /etc/mailname, else the FQDN).
+
+Names with an @ in [masquerade.users] are no logins: they map addresses (`root@nas.lan`) and domains
+(`*@nas.lan`, `*@*.lan`), the exact ones first, then in their order. A `*` before the @ of what it becomes is
+the local part. What such a name gives is not mapped again. An exception with an @ keeps addresses likewise.
 
 An address is judged in two steps, each at most once. First, can it be answered?
 
@@ -15,6 +19,8 @@ An address is judged in two steps, each at most once. First, can it be answered?
 |-------------------------------------------------------------|-----------------------|-------------------|
 | null                                                        | itself, the end       |                   |
 | one that the user's entry names, not by a `*` in the domain | itself, the end       |                   |
+| what a name with an @ gives, or an exception with an @      | itself                |                   |
+| one that a name with an @ names, before or after the rest   | the name's first      | address           |
 | at the target, or answerable and not at or below `also`     | itself                |                   |
 | to repair, local part = the login, the user has an entry    | the default           | users             |
 | to repair, local part has an entry of its own               | the entry's first     | users             |
@@ -27,8 +33,8 @@ An address is judged in two steps, each at most once. First, can it be answered?
 | to repair, bare, the target is unanswerable itself          | `name@target`         | completed-invalid |
 | to repair, not bare, the target so and nobody's choice      | itself                |                   |
 
-To repair are bare names, names of this host, domains that validity.fault refuses, and domains at or below
-`also`. Second, may this user use the result? Without an entry: yes. An entry's addresses may hold `*` for
+To repair are bare names, names of this host, domains that validity.fault refuses, domains that an earlier
+check in DNS found unable to receive, and domains at or below `also` (below only: `*.domain`). Second, may this user use the result? Without an entry: yes. An entry's addresses may hold `*` for
 anything; the local part counts letter by letter, the domain in any case.
 
 | masquerade.override | an address that the user's entry does not name                    |
@@ -41,8 +47,8 @@ anything; the local part counts letter by letter, the domain in any case.
 from __future__ import annotations
 
 from sendmail_py.errors import NotPermittedError, printable
-from sendmail_py.mail import address
-from sendmail_py.policy import validity
+from sendmail_py.mail import address, addresslist
+from sendmail_py.policy import validity, verdicts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +69,7 @@ class SenderRules:
     list[bytes], the user's entry, [] for none. An entry that gives no default permits `login@target` too.
     """
 
-    __slots__ = ("config", "entry", "host", "local", "person", "target")
+    __slots__ = ("config", "entry", "host", "local", "mapped", "person", "target", "verdicts")
 
     def __init__(self, config: Config, host: Host, person: Person) -> None:
         self.config = config
@@ -71,6 +77,9 @@ class SenderRules:
         self.person = person
         self.target = config.masquerade.domain.encode() or host.mail_domain
         self.local = address.quote_local(person.login)
+        self.verdicts: dict[bytes, str] | None = None
+        users = config.masquerade.users
+        self.mapped = [name for name in users if "@" in name] if users else []
         self.entry = self.entry_of(text(person.login)) or self.entry_for_everybody()
         if self.entry and not first(self.entry, self.local):
             self.entry.append(self.local + b"@" + self.target)
@@ -80,10 +89,13 @@ class SenderRules:
         return [self.completed(one) for one in self.config.masquerade.users.get(login, ())]
 
     def entry_for_everybody(self) -> list[bytes]:
-        """The entry "*", which does not reach logins that are named as exceptions."""
-        if text(self.person.login) in self.config.masquerade.exceptions:
+        """The entry of the uid, else "*", which does not reach logins that are named as exceptions."""
+        if not self.config.masquerade.users:
             return []
-        return self.entry_of("*")
+        number = f"uid{self.person.uid}"
+        if text(self.person.login) in self.config.masquerade.exceptions:
+            return self.entry_of(number)
+        return self.entry_of(number) or self.entry_of("*")
 
     def completed(self, configured: str) -> bytes:
         """A configured address or pattern with a domain."""
@@ -97,7 +109,7 @@ class SenderRules:
     def default_with_rule(self) -> tuple[bytes, str]:
         """The reverse-path when the caller names none, and the rule that chose it."""
         chosen = first(self.entry, self.local)
-        return (chosen, "users") if chosen else self.repaired(self.local)
+        return (chosen, "users") if chosen else self.answerable(self.local)
 
     def repair(self, given: bytes, author: bool = True) -> tuple[bytes, str]:
         """(address to use, name of the rule or "" if nothing changed) for an address that somebody gave.
@@ -106,7 +118,7 @@ class SenderRules:
         """
         if not given or self.names(given, fixed=True):
             return given, ""
-        new, rule = self.repaired(given.removeprefix(b"\\"))
+        new, rule = self.answerable(given.removeprefix(b"\\"))
         if author and self.entry and not self.names(new):
             new, rule = self.overridden(new, rule)
         return new, rule if new != given else ""
@@ -116,10 +128,46 @@ class SenderRules:
         entry = [one for one in self.entry if not fixed or b"*" not in address.split(one)[1]]
         return any(matches(one, given) for one in entry)
 
-    def repaired(self, given: bytes) -> tuple[bytes, str]:
+    def answerable(self, given: bytes) -> tuple[bytes, str]:
         """The first step: an address that the Internet can answer."""
+        if not self.mapped:
+            return self.repaired(given)
+        if self.is_mapped_to(given) or self.is_kept(given):
+            return given, ""
+        new, rule = self.mapping(given), "address"
+        if not new:
+            new, rule = self.repaired(given)
+            then = b"" if self.is_mapped_to(new) or self.is_kept(new) else self.mapping(new)
+            new, rule = (then, "address") if then else (new, rule)
+        return new, rule if new != given else ""
+
+    def mapping(self, given: bytes) -> bytes:
+        """What the names with an @ make of an address, b"" if none of them names it."""
+        exact = self.entry_of(text(address.canonical(given)))
+        if exact and b"@" in given:
+            return first(exact, address.split(given)[0])
+        for name in self.mapped:
+            if matches(address_pattern(name), given):
+                return first(self.entry_of(name), address.split(given)[0])
+        return b""
+
+    def is_mapped_to(self, given: bytes) -> bool:
+        """Whether an address is what a name with an @ gives."""
+        for name in self.mapped:
+            fixed = [one for one in self.entry_of(name) if b"*" not in address.split(one)[1]]
+            if fixed and matches(fixed[0], given):
+                return True
+        return False
+
+    def is_kept(self, given: bytes) -> bool:
+        """Whether an exception with an @ names an address."""
+        kept = [one for one in self.config.masquerade.exceptions if "@" in one]
+        return bool(kept) and any(matches(address_pattern(one), given) for one in kept)
+
+    def repaired(self, given: bytes) -> tuple[bytes, str]:
+        """The first step, apart from names with an @."""
         local, domain = address.split(given)
-        if not self.wants_repair(domain):
+        if not self.wants_repair(domain) or self.is_kept(given):
             return given, ""
         chosen = self.from_table(local)
         if chosen:
@@ -132,13 +180,29 @@ class SenderRules:
         """Whether a domain must not leave the host; the target itself always may."""
         if domain.lower() == self.target.lower():
             return False
-        return bool(validity.fault(domain, self.host.local_names)) or self.in_also(domain)
+        return bool(self.fault(domain)) or self.in_also(domain)
+
+    def fault(self, domain: bytes) -> str:
+        """Why nobody out there can answer a domain, "" if somebody might: by its name, or by DNS before."""
+        reason = validity.fault(domain, self.host.local_names)
+        if not reason:
+            if self.verdicts is None:
+                self.verdicts = verdicts.load(self.config.queue.directory)
+            reason = self.verdicts.get(domain.lower().removesuffix(b"."), "") if self.verdicts else ""
+        return reason
 
     def in_also(self, domain: bytes) -> bool:
         """Whether the domain is one of masquerade.also or below one."""
+        names = self.config.masquerade.also
+        if not names:
+            return False
         dotted = b"." + domain.lower()
-        also = [b"." + one.encode().lower().lstrip(b".") for one in self.config.masquerade.also]
-        return any(dotted.endswith(one) for one in also)
+        for name in names:
+            octets = name.encode().lower()
+            tail = b"." + octets.removeprefix(b"*").lstrip(b".")
+            if dotted.endswith(tail) and (dotted != tail or octets[:1] != b"*"):
+                return True
+        return False
 
     def from_table(self, local: bytes) -> bytes:
         """The first address of the entry that belongs to a local part, b"" if there is none."""
@@ -202,7 +266,7 @@ def completed_with(given: bytes, domain: bytes) -> tuple[bytes, str]:
 def edited(value: bytes, rule_for: Callable[[bytes], tuple[bytes, str]]) -> tuple[bytes, list[Change]]:
     """The value with the addresses replaced for which `rule_for` gives another one, and the changes."""
     try:
-        mailboxes = address.parse_list(value)
+        mailboxes = addresslist.parse_list(value)
     except address.AddressError:
         return value, []
     pieces, changes, kept = [], [], 0
@@ -222,6 +286,12 @@ def first(entry: list[bytes], local: bytes) -> bytes:
         if b"*" not in domain:
             return put_in(name, local) + b"@" + domain if b"*" in name else one
     return b""
+
+
+def address_pattern(name: str) -> bytes:
+    """A configured name with an @ as a pattern: `@domain` is `*@domain`."""
+    octets = name.encode("utf-8", "surrogateescape")
+    return b"*" + octets if octets[:1] == b"@" else octets
 
 
 def put_in(pattern: bytes, local: bytes) -> bytes:

@@ -34,11 +34,13 @@ TABLES: dict[str, dict[str, Row]] = {
         "exceptions": ("array", (), "word"),
         "headers": ("bool", True, ""),
         "override": ("enum", "fix", ("allow", "fix", "refuse")),
+        "dns": ("bool", False, ""),
         "users": ("users", (), ""),
     },
     "aliases": {
         "files": ("paths", ("/etc/aliases",), "path"),
         "default": ("string", "", "address"),
+        "forward": ("bool", False, ""),
     },
     "smarthost": {
         "name": ("string", "", "word"),
@@ -62,6 +64,7 @@ TABLES: dict[str, dict[str, Row]] = {
         "min_tls": ("enum", "1.2", ("1.2", "1.3")),
         "senders": ("array", (), "address"),
         "max_connections": ("int", 2, (1, 100)),
+        "max_messages_per_session": ("int", 0, (0, 1000000)),
         "max_rate": ("rate", "", ""),
         "timeout": ("duration", 5 * 60, "positive"),
         "connect_timeout": ("duration", 30, "positive"),

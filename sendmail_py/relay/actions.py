@@ -1,7 +1,7 @@
 """What a dialogue wants done: the actions that smtp.py yields and session.py performs. Pure.
 
 A dialogue is a generator of actions. It is sent what came of each: a Reply for an Expect, a Transaction or
-None for NEXT, otherwise None.
+None for NEXT, what Whole and Chunk say, otherwise None.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Write:
-    """Send `octets`, which will be answered by `replies` replies; `secret` keeps them out of transcripts."""
+    """Send `octets`, which will be answered by `replies` replies; `secret` keeps them out of transcripts.
+
+    Without octets it says that so many more replies are to come than was thought.
+    """
 
     __slots__ = ("octets", "replies", "secret")
 
@@ -41,6 +44,38 @@ class Expect:
 
 class Content:
     """Send the content of a transaction and the final dot, which will be answered by one reply."""
+
+    __slots__ = ("transaction",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+
+
+class Whole:
+    """Send `commands`, which will be answered by `replies` replies, and the content as one last chunk.
+
+    The answer is "" if that was done, else why the content cannot be read; then nothing was sent.
+    """
+
+    __slots__ = ("commands", "replies", "transaction")
+
+    def __init__(self, transaction: Transaction, commands: bytes, replies: int) -> None:
+        self.transaction = transaction
+        self.commands = commands
+        self.replies = replies
+
+
+class Chunk:
+    """Send the next piece of the content as a chunk; the answer is whether there was one."""
+
+    __slots__ = ("transaction",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+
+
+class LastChunk:
+    """Send the empty chunk that ends the content."""
 
     __slots__ = ("transaction",)
 
@@ -78,6 +113,8 @@ MAIL = Expect(transaction.MAIL)
 RCPT = Expect(transaction.RCPT)
 DATA = Expect(transaction.DATA)
 END = Expect(transaction.END)
+CHUNK = Expect("BDAT command")
+PROBE = Expect("BDAT command out of turn")
 RSET = Expect("RSET command")
 QUIT = Expect("QUIT command")
 START_TLS = StartTLS()

@@ -11,16 +11,20 @@ from collections import deque
 
 from sendmail_py import maillog
 from sendmail_py.errors import SendmailError
+from sendmail_py.mail.envelope import TODO, UNKNOWN
 from sendmail_py.relay import smarthost, trouble
 from sendmail_py.relay.delivery import Delivery
+from sendmail_py.relay.reporter import Reporter
+from sendmail_py.relay.senders import Senders
 from sendmail_py.spool.entry import DamagedError
+from sendmail_py.spool.tries import MOST_UNKNOWN, Try, is_due
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sendmail_py.mail.envelope import Envelope
-    from sendmail_py.policy.config import Queue, SmartHost
+    from sendmail_py.policy.config import Config, Queue, SmartHost
     from sendmail_py.spool.claim import Claim
     from sendmail_py.spool.queue import Spool, Waiting
 
@@ -56,8 +60,11 @@ class Rules:
 class Backlog:
     """The messages of one run. `usable` are the smart hosts that can be tried now, in configured order."""
 
-    def __init__(self, spool: Spool, usable: list[SmartHost], rules: Rules) -> None:
+    def __init__(self, spool: Spool, usable: list[SmartHost], rules: Rules, config: Config) -> None:
         self.spool = spool
+        self.config = config
+        self.reporter = Reporter(config, spool, rules.clock)
+        self.senders = Senders(spool.directory, config, rules)
         self.usable = usable
         self.rules = rules
         self.listed = deque(self.due(spool.listing()))
@@ -67,7 +74,9 @@ class Backlog:
     def due(self, listing: list[Waiting]) -> list[Waiting]:
         """What may be tried now, never tried first, then by due time."""
         now, longest = self.rules.clock(), self.rules.queue.retry_max
-        found = [one for one in listing if self.rules.force or trouble.is_due(one.next, now, longest)]
+        force = self.rules.force or self.senders.rules_changed
+        found = [one for one in listing if force or is_due(one.next, now, longest)]
+        found = [one for one in found if not one.is_held(now)]
         found.sort(key=lambda one: one.next)
         return found
 
@@ -78,6 +87,10 @@ class Backlog:
                 return setting
         return None
 
+    def left(self, setting: SmartHost) -> int:
+        """How many messages may wait for that smart host, those counted in that were not yet looked at."""
+        return len(self.routed[setting.name]) + len(self.listed)
+
     def next_delivery(self, setting: SmartHost) -> Delivery | None:
         """Claim the next message for that smart host; those for others are put aside."""
         mine = self.routed[setting.name]
@@ -86,7 +99,7 @@ class Backlog:
             claim = self.claim(waiting)
             if claim is None:
                 continue
-            due = self.due_recipients(claim)
+            due = self.due_recipients(claim) if self.prepared(claim) else []
             route = self.route(claim) if due else None
             if route is setting:
                 rules = self.rules
@@ -107,33 +120,108 @@ class Backlog:
         self.damaged += 1
         return None
 
+    def prepared(self, claim: Claim) -> bool:
+        """Make up for what was left open when a flush ended, or the rules changed; False when that fails."""
+        try:
+            self.resolve_unknown(claim)
+            self.senders.renew(claim)
+        except (OSError, SendmailError) as fault:
+            maillog.warning(f"{claim.queue_id}: passed over: {fault}")
+            return False
+        return True
+
+    def resolve_unknown(self, claim: Claim) -> None:
+        """Recipients whose answer nobody has seen: to be tried again, or to be held for a person."""
+        now, queue = self.rules.clock(), self.rules.queue
+        found: dict[int, Try] = {}
+        for index, one in enumerate(claim.envelope.recipients):
+            attempt = claim.tries.get(index)
+            unknown = attempt.unknown if attempt is not None else 0
+            if one.state != UNKNOWN or unknown >= MOST_UNKNOWN or (unknown and queue.on_unknown == "hold"):
+                continue
+            outcome = trouble.unanswered("the flush ended before it came")
+            count = attempt.tries + 1 if attempt is not None else 1
+            waited = attempt.waited if attempt is not None else 0
+            found[index] = Try(count, 0, int(now), "", outcome.status, outcome.text, unknown + 1, waited)
+        if not found:
+            return
+        again = [i for i, one in found.items() if queue.on_unknown == "resend" and one.unknown < MOST_UNKNOWN]
+        for index in found.keys() - set(again):
+            found[index].next = int(now + queue.retry_max)
+        what = "tried again" if again else "held; see sendmail-py queue release"
+        reply = next(iter(found.values())).reply
+        maillog.record(claim.queue_id, [("status", "deferred")], f"{reply}; {what}")
+        claim.defer(found)
+        if again:
+            claim.mark(dict.fromkeys(again, TODO))
+
     def due_recipients(self, claim: Claim) -> list[int]:
         """Indices of the recipients to try now; none when the filter leaves the message out."""
         rules = self.rules
         if rules.only is not None and not rules.only(claim.queue_id, claim.envelope):
             return []
         now, longest = rules.clock(), rules.queue.retry_max
+        force = rules.force or self.senders.is_renewed(claim)
         return [
             index
             for index in range(len(claim.envelope.recipients))
-            if claim.is_todo(index) and (rules.force or trouble.is_due(next_try(claim, index), now, longest))
+            if claim.envelope.recipients[index].state == TODO
+            and (force or is_due(next_try(claim, index), now, longest))
         ]
 
     def route(self, claim: Claim) -> SmartHost | None:
-        """The first usable smart host for the envelope sender."""
+        """The first usable smart host for the envelope sender that has not refused it."""
+        sender = claim.envelope.reverse_path
         for setting in self.usable:
-            if smarthost.serves(setting, claim.envelope.reverse_path):
+            if smarthost.serves(setting, sender) and not self.senders.is_blocked(setting, sender):
                 return setting
         return None
 
     def pass_over(self, claim: Claim, waiting: Waiting, route: SmartHost | None) -> None:
         """Not for this smart host, or not now; one without an open recipient was left by a crash."""
-        if any(claim.is_todo(index) for index in range(len(claim.envelope.recipients))):
-            claim.release()
-        else:
-            self.spool.finish(claim)
+        if not any(claim.is_todo(index) for index in range(len(claim.envelope.recipients))):
+            self.reporter.finish(claim)
+            return
+        try:
+            if route is None:
+                self.explain(claim)
+        except OSError as error:
+            maillog.warning(f"{claim.queue_id}: cannot write the tries file: {error.strerror}")
+        claim.release()
         if route is not None:
             self.routed[route.name].append(waiting)
+
+    def explain(self, claim: Claim) -> None:
+        """A message that no configured smart host is for says so, in the log once and in mailq."""
+        sender = claim.envelope.reverse_path
+        due = self.due_recipients(claim)
+        if not due or any(smarthost.serves(one, sender) for one in self.config.smarthosts):
+            return
+        reason = "no smart host is for this sender; see smarthost.senders in the configuration"
+        known = [claim.tries[index] for index in due if index in claim.tries]
+        if not any(one.reply == reason for one in known):
+            maillog.record(claim.queue_id, [("status", "deferred")], reason)
+        now = self.rules.clock()
+        later = int(now + self.rules.queue.retry_min)
+        claim.defer({index: unserved(claim.tries.get(index), later, int(now), reason) for index in due})
+
+    def heard(self, delivery: Delivery, setting: SmartHost) -> None:
+        """What a transaction told about the sender of a message."""
+        sender = delivery.claim.envelope.reverse_path
+        if delivery.sender_refused:
+            self.senders.refuse(setting, sender, delivery.sender_refused)
+        elif delivery.sender_accepted:
+            self.senders.accept(setting, sender)
+
+    def is_blocked(self, delivery: Delivery, setting: SmartHost) -> bool:
+        """Whether the sender of a message that was claimed in advance has been refused since."""
+        return self.senders.is_blocked(setting, delivery.claim.envelope.reverse_path)
+
+    def end(self) -> None:
+        """The run is over: reports to owners, and the end of what failed long ago."""
+        if not self.listed and self.rules.only is None:
+            self.senders.rules_applied()
+        self.reporter.end(self.senders.told)
 
     def give_up(self, setting: SmartHost) -> None:
         """That smart host is of no use in this run; its messages look for another one."""
@@ -144,7 +232,14 @@ class Backlog:
         """A claimed message that is not in a transaction goes back to the front, unclaimed."""
         delivery.claim.release()
         delivery.waiting.tries_name = delivery.claim.tries_name
+        delivery.waiting.beside = tuple(delivery.claim.beside)
         self.listed.appendleft(delivery.waiting)
+
+
+def unserved(earlier: Try | None, later: int, now: int, reason: str) -> Try:
+    """What is remembered when no smart host is for a message; no attempt was made."""
+    tries, waited = (earlier.tries, earlier.waited) if earlier is not None else (0, 0)
+    return Try(tries, later, now, "", "4.3.5", reason, 0, waited)
 
 
 def next_try(claim: Claim, index: int) -> int:

@@ -1,4 +1,4 @@
-"""Mail data on its way to the wire (RFC 5321 4.5.2): dot-stuffed, ended by one lone dot. Pure.
+"""Mail data on its way to the wire (RFC 5321 4.5.2): dot-stuffed and ended by a lone dot, or as it is. Pure.
 
 Input is the stored wire form in chunks cut anywhere: CRLF line ends, not dot-stuffed. Output holds no bare
 CR or LF (RFC 5321 2.3.8; the sender's half of SMTP smuggling): such content raises BareLineEndError before
@@ -28,6 +28,20 @@ def stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield joined.replace(b"\r\n.", b"\r\n..")[2:]
     check_line_ends(tail + b".")
     yield b".\r\n" if tail == b"\r\n" else b"\r\n.\r\n"
+
+
+def unstuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks as they are, for BDAT (RFC 3030), with the CRLF at the end that the last line may lack."""
+    tail = b"\r\n"
+    for chunk in chunks:
+        joined = tail + chunk
+        check_line_ends(joined)
+        tail = joined[-2:]
+        if chunk:
+            yield chunk
+    check_line_ends(tail + b".")
+    if tail != b"\r\n":
+        yield b"\r\n"
 
 
 def check_line_ends(joined: bytes) -> None:

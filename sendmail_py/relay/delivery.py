@@ -1,7 +1,8 @@
 """One claimed message in a queue run: which recipients go into the next transaction, and what became of each.
 
 Guarantees: an outcome is on disk before its line is in the log and before the session reads on; a recipient
-is in at most one transaction at a time; whatever is not judged stays as it was.
+is in at most one transaction at a time; whatever is not judged stays as it was. That the end of a message is
+about to be sent is in its file before an octet of the last piece goes out (state UNKNOWN).
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from sendmail_py import maillog
 from sendmail_py.errors import printable
 from sendmail_py.mail.envelope import DELIVERED as MARK_DELIVERED
 from sendmail_py.mail.envelope import FAILED as MARK_FAILED
+from sendmail_py.mail.envelope import RELAYED, TODO, UNKNOWN
 from sendmail_py.relay import outcome as outcomes
-from sendmail_py.relay import trouble
+from sendmail_py.relay import transaction, trouble
 from sendmail_py.relay.outcome import Outcome
 from sendmail_py.relay.transaction import Transaction
-from sendmail_py.spool.tries import Try
+from sendmail_py.spool.tries import MOST_UNKNOWN, Try
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sendmail_py.policy.config import Queue
     from sendmail_py.spool.claim import Claim
@@ -33,19 +35,44 @@ MARKS = {outcomes.DELIVERED: MARK_DELIVERED, outcomes.FAILED: MARK_FAILED}
 
 
 class Via:
-    """Which smart host answered: `name` of the setting, `relay` for the log ("host[address]:port")."""
+    """Which smart host answered.
 
-    __slots__ = ("name", "relay")
+    name    of the setting
+    relay   for the log ("host[address]:port")
+    dsn     whether it sends delivery status notifications itself (RFC 3461)
+    """
 
-    def __init__(self, name: str, relay: str) -> None:
+    __slots__ = ("dsn", "name", "relay")
+
+    def __init__(self, name: str, relay: str, dsn: bool = False) -> None:
         self.name = name
         self.relay = relay
+        self.dsn = dsn
 
 
 class Delivery:
-    """A claimed message. `to_try` are the indices of recipients that are due and in no transaction."""
+    """A claimed message.
 
-    __slots__ = ("batch", "claim", "clock", "counts", "flying", "random", "rules", "to_try", "waiting")
+    to_try           indices of the recipients that are due and in no transaction
+    sender_refused   what the smart host said about the sender, "" if nothing
+    sender_accepted  whether it took the sender
+    throttled        its words when it wants less mail, "" if it does not
+    """
+
+    __slots__ = (
+        "batch",
+        "claim",
+        "clock",
+        "counts",
+        "flying",
+        "random",
+        "rules",
+        "sender_accepted",
+        "sender_refused",
+        "throttled",
+        "to_try",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -64,6 +91,8 @@ class Delivery:
         self.random = random
         self.batch = MOST_RECIPIENTS
         self.flying = 0
+        self.sender_refused = self.throttled = ""
+        self.sender_accepted = False
         self.counts = {outcomes.DELIVERED: 0, outcomes.DEFERRED: 0, outcomes.FAILED: 0}
 
     @property
@@ -75,7 +104,23 @@ class Delivery:
         """The next recipients, as many as the server takes at a time."""
         indices = [self.to_try.popleft() for _ in range(min(self.batch, len(self.to_try)))]
         self.flying += 1
-        return Transaction(self.claim.envelope, indices, self.claim.size, self.claim.chunks)
+        made = Transaction(self.claim.envelope, indices, self.claim.size, self.claim.chunks)
+        made.chunks = lambda: self.content(made)
+        return made
+
+    def content(self, sending: Transaction) -> Iterator[bytes]:
+        """The message; before its last piece goes out the file says that its end may be sent.
+
+        A process that dies cannot undo that. For those who would rather hold a message than send it twice
+        (on_unknown) it is synced, so that it outlives the machine.
+        """
+        done = 0
+        for piece in self.claim.chunks():
+            done += len(piece)
+            if done >= self.claim.size and sending.stage != transaction.OFFERED:
+                doubtful = {sending.indices[n]: UNKNOWN for n in sending.open()}
+                self.claim.mark(doubtful, sync=self.rules.on_unknown == "hold")
+            yield piece
 
     def log_begin(self) -> None:
         """The line that says what this message is."""
@@ -90,6 +135,7 @@ class Delivery:
     def judged(self, done: Transaction, via: Via) -> bool:
         """Write down what the server decided; whether anybody's fate is settled for good (progress)."""
         self.flying -= 1
+        self.sender_accepted = done.mail_accepted
         found: dict[int, Outcome] = {}
         again = []
         for index, verdict in zip(done.indices, done.verdicts, strict=True):
@@ -115,6 +161,7 @@ class Delivery:
         left = done.open()
         self.to_try.extendleft(reversed([done.indices[n] for n in left]))
         self.decided(done, None, via)
+        self.claim.mark(self.certain({done.indices[n] for n in left}), sync=False)
 
     def charge(self, done: Transaction, reason: Outcome, via: Via) -> None:
         """The session ended in this transaction: keep what was decided, the rest gets `reason`."""
@@ -134,12 +181,15 @@ class Delivery:
         """Outcomes to disk, then to the log."""
         now = self.clock()
         found = {index: self.unless_expired(index, one, now) for index, one in found.items()}
-        states = {index: MARKS[one.kind] for index, one in found.items() if one.kind in MARKS}
-        waiting = {i: one for i, one in found.items() if one.kind != outcomes.DELIVERED}
-        tries = {i: self.attempt(i, one, via, now) for i, one in waiting.items()}
+        tries = {i: self.attempt(i, one, via, now) for i, one in found.items() if self.counts_as_try(one)}
+        states = {i: self.mark_of(i, one, via) for i, one in found.items() if one.kind in MARKS}
+        doubts = {i for i, one in found.items() if not self.stays_unknown(one, tries.get(i))} - states.keys()
+        self.take_notice(found)
         try:
             if states:
-                self.claim.mark(states)
+                self.claim.mark(states | self.certain(doubts))
+            elif doubts:
+                self.claim.mark(self.certain(doubts), sync=False)
             if tries:
                 self.claim.defer(tries)
         finally:  # what the server said is known even if the disk does not take it
@@ -147,22 +197,66 @@ class Delivery:
                 self.counts[one.kind] += 1
                 self.log(index, one, via, now)
 
+    def counts_as_try(self, one: Outcome) -> bool:
+        """Whether the spool remembers this attempt: not what the smart host's load decided."""
+        return one.kind != outcomes.DELIVERED and one.cause != outcomes.THROTTLED
+
+    def mark_of(self, index: int, one: Outcome, via: Via) -> bytes:
+        """The state of a recipient whose fate is settled; RELAYED when the sender wants to be told of it."""
+        envelope = self.claim.envelope
+        wanted = b"SUCCESS" in envelope.recipients[index].notify and not via.dsn and envelope.reverse_path
+        if one.kind == outcomes.DELIVERED and wanted and self.rules.report == "dsn":
+            return RELAYED
+        return MARKS[one.kind]
+
+    def stays_unknown(self, one: Outcome, attempt: Try | None) -> bool:
+        """Whether a recipient without an answer waits for a person now."""
+        if one.cause != outcomes.UNANSWERED or attempt is None:
+            return False
+        return self.rules.on_unknown == "hold" or attempt.unknown >= MOST_UNKNOWN
+
+    def certain(self, indices: set[int]) -> dict[int, bytes]:
+        """The marks that take back what was written down before the end of the message was sent."""
+        recipients = self.claim.envelope.recipients
+        return {index: TODO for index in indices if recipients[index].state == UNKNOWN}
+
+    def take_notice(self, found: dict[int, Outcome]) -> None:
+        """What a reply says about more than this message; then nobody else of it is tried now."""
+        for one in found.values():
+            if one.cause == outcomes.SENDER:
+                self.sender_refused = one.text
+            elif one.cause == outcomes.THROTTLED:
+                self.throttled = one.text
+        if self.sender_refused or self.throttled:
+            self.to_try.clear()
+
     def tries_of(self, index: int) -> int:
         """Attempts before this one."""
         earlier = self.claim.tries.get(index)
         return earlier.tries if earlier is not None else 0
 
     def unless_expired(self, index: int, one: Outcome, now: float) -> Outcome:
-        """A deferral after the queue lifetime is a failure."""
-        created = self.claim.envelope.created
-        late = trouble.is_expired(created, self.rules.lifetime, self.tries_of(index) + 1, now)
-        return trouble.expired(one, now - created) if late and one.kind == outcomes.DEFERRED else one
+        """A deferral after the queue lifetime is a failure, unless the message may have been delivered."""
+        if one.kind != outcomes.DEFERRED or one.cause in (outcomes.UNANSWERED, outcomes.THROTTLED):
+            return one
+        created, lifetime = self.claim.envelope.created, self.rules.lifetime
+        late = trouble.is_expired(created, lifetime, self.tries_of(index) + 1, self.waited(index, now), now)
+        return trouble.expired(one, now - created) if late else one
+
+    def waited(self, index: int, now: float) -> float:
+        """Seconds that the recipient was seen to wait."""
+        earlier = self.claim.tries.get(index)
+        last = earlier.last if earlier is not None else self.claim.envelope.created
+        return trouble.waited_until(earlier.waited if earlier else 0, last, now, self.rules.lifetime)
 
     def attempt(self, index: int, one: Outcome, via: Via, now: float) -> Try:
         """What the spool remembers of this attempt."""
+        earlier = self.claim.tries.get(index)
         count = self.tries_of(index) + 1
         wait = trouble.wait(count, self.rules.retry_min, self.rules.retry_max, self.random)
-        return Try(count, int(now + wait), int(now), via.name, one.status, one.text)
+        unknown = (earlier.unknown if earlier else 0) + 1 if one.cause == outcomes.UNANSWERED else 0
+        waited = int(self.waited(index, now))
+        return Try(count, int(now + wait), int(now), via.name, one.status, one.text, unknown, waited)
 
     def log(self, index: int, one: Outcome, via: Via, now: float) -> None:
         """One line per recipient and attempt, as mail log tools read it."""

@@ -5,6 +5,8 @@ Nothing a server writes there can raise: what cannot be understood counts as not
 
 from __future__ import annotations
 
+import hashlib
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.relay.reply import Reply
@@ -14,12 +16,14 @@ class Server:
     """The service extensions of one session; an empty one after HELO.
 
     `keywords` maps the upper-case EHLO keyword to its parameters (upper case, list of bytes).
-    `size` is the largest message in octets (RFC 1870), 0 when not told or unlimited.
+    `size` is the largest message in octets (RFC 1870), 0 when not told or unlimited. `drops_chunks` is set by
+    whoever knows that the server drops the octets of a refused chunk (chunking.py).
     """
 
-    __slots__ = ("keywords", "pipelining", "size")
+    __slots__ = ("drops_chunks", "keywords", "pipelining", "size")
 
     def __init__(self, lines: list[bytes]) -> None:
+        self.drops_chunks = False
         self.keywords: dict[bytes, list[bytes]] = {}
         for line in lines:
             # "AUTH=LOGIN PLAIN" is what servers older than RFC 2554 write; it says the same.
@@ -32,6 +36,20 @@ class Server:
     def offers(self, keyword: bytes) -> bool:
         """Whether the extension `keyword` (upper case) was announced."""
         return keyword in self.keywords
+
+    def limit(self, name: bytes) -> int:
+        """A number that LIMITS (RFC 9422) announces, RCPTMAX or MAILMAX; 0 when it does not."""
+        for word in self.keywords.get(b"LIMITS", []):
+            key, _, value = word.partition(b"=")
+            if key == name:
+                return octets([value])
+        return 0
+
+    @property
+    def digest(self) -> str:
+        """The same for servers that announce the same, in whatever order."""
+        told = b"\n".join([b" ".join([key, *words]) for key, words in sorted(self.keywords.items())])
+        return hashlib.sha256(told).hexdigest()[:16]
 
     @property
     def mechanisms(self) -> list[bytes]:

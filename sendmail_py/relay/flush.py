@@ -16,12 +16,16 @@ from collections import deque
 from sendmail_py import maillog
 from sendmail_py.errors import printable
 from sendmail_py.policy import identity
-from sendmail_py.relay import outcome, smtp, trouble
+from sendmail_py.relay import outcome, trouble
 from sendmail_py.relay.backlog import Backlog, Rules
-from sendmail_py.relay.delivery import Via
 from sendmail_py.relay.faults import ContentFault, Fault, RefusedFault
 from sendmail_py.relay.opening import Opener
+from sendmail_py.relay.pace import Paces
+from sendmail_py.relay.sender_domains import SenderDomains
+from sendmail_py.relay.sessions import Sessions
 from sendmail_py.spool.breaker import Breaker, Pause
+from sendmail_py.spool.servers import Servers
+from sendmail_py.spool.tries import is_due
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.backlog import Only
-    from sendmail_py.relay.delivery import Delivery
+    from sendmail_py.relay.delivery import Delivery, Via
     from sendmail_py.relay.session import Session
     from sendmail_py.relay.transaction import Transaction
     from sendmail_py.spool.queue import Spool
@@ -60,7 +64,9 @@ def run(
     only: Only | None = None,
     force: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    limit: int = 0,
     trace: Callable[[str], None] | None = None,
+    seen: Callable[[int], None] = lambda octets: None,
     clock: Callable[[], float] = time.time,
     random: Callable[[], float] = random_module.random,
 ) -> Summary:
@@ -69,23 +75,27 @@ def run(
     only    (queue id, envelope) -> whether to try it (-qI, -qR, -qS)
     force   ignore due times and pauses
     stop    asked between transactions: True ends the run when the one in hand is decided
+    limit   most messages to begin with, 0 for all
     trace   is given each line of the SMTP transcript, without secrets
+    seen    is given the size of every message that was tried
     """
     breaker = Breaker(spool.directory)
     rules = Rules(config.queue, clock, random, only, force)
     usable = [one for one in config.smarthosts if force or not is_paused(breaker, one, rules)]
     if not usable:
         return rest(config, breaker)
-    queue_run = Run(Backlog(spool, usable, rules), breaker, stop)
-    opener = Opener(identity.host(config).helo, queue_run, trace)
+    queue_run = Run(Backlog(spool, usable, rules, config), breaker, stop, limit)
+    queue_run.seen = seen
+    opener = Opener(identity.host(config).helo, Servers(spool.directory), trace)
     queue_run.all(opener)
+    queue_run.senders.ask(spool.directory)
     return queue_run.summary
 
 
 def is_paused(breaker: Breaker, setting: SmartHost, rules: Rules) -> bool:
     """Whether the smart host rests after a fault."""
     pause = breaker.get(setting.name)
-    return pause is not None and not trouble.is_due(pause.until, rules.clock(), rules.queue.retry_max)
+    return pause is not None and not is_due(pause.until, rules.clock(), rules.queue.retry_max)
 
 
 def rest(config: Config, breaker: Breaker) -> Summary:
@@ -102,18 +112,32 @@ def rest(config: Config, breaker: Breaker) -> Summary:
 class Run:
     """The state of one run; the sessions' Backlog (session.py)."""
 
-    def __init__(self, backlog: Backlog, breaker: Breaker, stop: Callable[[], bool]) -> None:
+    def __init__(self, backlog: Backlog, breaker: Breaker, stop: Callable[[], bool], limit: int = 0) -> None:
         self.backlog = backlog
         self.breaker = breaker
-        self.stop = stop
+        self.asked = stop
+        self.seen: Callable[[int], None] = lambda octets: None
+        self.begun = 0  # messages
+        self.limit = limit
+        self.throttled = ""  # the smart host's words when it wants less mail
         self.summary = Summary()
+        self.senders = SenderDomains(backlog.config)
         self.ready: deque[Delivery] = deque()  # claimed, with recipients to try
         self.flying: dict[Transaction, Delivery] = {}
         self.setting: SmartHost
-        self.via: Via
+        self.paces = Paces(backlog.spool.directory, backlog.rules.clock)
         self.progress = False  # whether this session has settled a recipient for good
         self.blamed = False  # whether a message, and not the smart host, may be why it ended
         self.suspected = False  # whether that was so in the session before
+
+    def stop(self) -> bool:
+        """Whether to begin nothing more: somebody asked for it, or the limit is reached."""
+        return self.asked() or (self.limit_reached and not self.ready)
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether as many messages were begun as this run may have."""
+        return bool(self.limit) and self.begun >= self.limit
 
     def all(self, opener: Opener) -> None:
         """Smart host after smart host until nothing is left that could be tried."""
@@ -121,6 +145,7 @@ class Run:
             while not self.stop() and (setting := self.backlog.next_smarthost()) is not None:
                 self.setting = setting
                 self.serve(opener)
+            self.backlog.end()
             self.backlog.spool.settle()
         except OSError as error:  # the spool itself: to go on would be to send again what cannot be marked
             self.summary.fault = f"the queue cannot be written, the run stops: {error.strerror}"
@@ -134,15 +159,27 @@ class Run:
     def serve(self, opener: Opener) -> None:
         """Sessions with one smart host until it has nothing left to do or is of no use."""
         self.suspected = False
+        self.throttled = ""
+        pace = self.paces.of(self.setting.name, self.setting.max_rate)
         self.prepare()
         while self.ready and not self.stop():
-            fault = self.session(opener)
-            if fault is None:
+            self.progress = self.blamed = False
+            sessions = Sessions(self, opener, self.setting, pace)
+            fault = sessions.serve()
+            if fault is None or self.progress:
                 self.breaker.clear(self.setting.name)
-            elif not self.may_go_on(fault):
+            if self.throttled:
+                fault = RefusedFault(self.throttled)
+            if fault is not None and (self.throttled or not self.may_go_on(fault)):
                 self.pause(fault)
                 break
+            if fault is not None:
+                maillog.notice(f"smart host {self.setting.name}: {fault}; a new session if mail is left")
+            if sessions.is_late:
+                maillog.notice(f"smart host {self.setting.name}: the rest waits for max_rate")
+                break
             self.prepare()
+        self.paces.save(self.setting.name)
         self.let_go()
         self.backlog.give_up(self.setting)
 
@@ -157,47 +194,33 @@ class Run:
         self.suspected = doubtful and not self.progress
         return self.progress or doubtful or isinstance(fault, ContentFault)
 
-    def session(self, opener: Opener) -> Fault | None:
-        """One session, for as many messages as it takes; the fault that ended it, or None."""
-        self.progress = self.blamed = False
-        try:
-            session, server = opener.reach(self.setting)
-        except Fault as fault:
-            return fault
-        self.via = Via(self.setting.name, session.line.peer)
-        try:
-            session.play(smtp.relay(server))
-            session.quit()
-        except Fault as fault:
-            self.interrupted(session, fault)
-            return fault
-        finally:
-            session.close()
-        return None
-
-    def interrupted(self, session: Session, fault: Fault) -> None:
+    def interrupted(self, session: Session, fault: Fault, via: Via) -> None:
         """Judge, or keep for the next session, what was in hand when the session ended."""
         for n, one in enumerate(session.in_hand):
             delivery = self.flying.pop(one)
             if trouble.is_to_blame(one.stage, n == 0, session.judged, fault):
                 self.blamed = True
-                delivery.charge(one, trouble.interrupted(one.stage, fault), self.via)
+                delivery.charge(one, trouble.interrupted(one.stage, fault), via)
             else:
-                delivery.put_back(one, self.via)
+                delivery.put_back(one, via)
                 if delivery not in self.ready:
                     self.ready.append(delivery)
             self.finish_if_idle(delivery)
 
-    # --- what a session asks for ---
+    # --- what the sessions ask for, under their lock ---
 
-    def next_transaction(self) -> Transaction | None:
+    def next_transaction(self, most_recipients: int) -> Transaction | None:
         """The next transaction for this smart host."""
-        if self.stop():
+        if self.stop() or self.throttled:
             return None
         self.prepare()
+        while self.ready and self.backlog.is_blocked(self.ready[0], self.setting):
+            self.finish_if_idle(self.without_rest(self.ready.popleft()))
+            self.prepare()
         if not self.ready:
             return None
         delivery = self.ready[0]
+        delivery.batch = min(delivery.batch, most_recipients or delivery.batch)
         transaction = delivery.next_transaction()
         self.flying[transaction] = delivery
         if not delivery.to_try:
@@ -206,17 +229,25 @@ class Run:
 
     def prepare(self) -> None:
         """Have a claimed message at hand, so that the claim happens while a reply is on its way."""
-        if not self.ready:
+        if not self.ready and not self.limit_reached:
             delivery = self.backlog.next_delivery(self.setting)
             if delivery is not None:
+                self.begun += 1
+                self.senders.note(delivery.claim.envelope.reverse_path)
                 delivery.log_begin()
                 self.ready.append(delivery)
 
-    def judged(self, done: Transaction) -> None:
+    def left(self) -> int:
+        """How many messages may still be to send."""
+        return len(self.ready) + self.backlog.left(self.setting)
+
+    def judged(self, done: Transaction, via: Via) -> None:
         """Write the outcomes down."""
         delivery = self.flying.pop(done)
-        if delivery.judged(done, self.via):
+        if delivery.judged(done, via):
             self.progress = True
+        self.backlog.heard(delivery, self.setting)
+        self.throttled = self.throttled or delivery.throttled
         if delivery.to_try and delivery not in self.ready:
             self.ready.append(delivery)  # some recipients were too many for one transaction
         self.finish_if_idle(delivery)
@@ -227,17 +258,27 @@ class Run:
         """Let go of a message of which nothing is left to try now."""
         if not delivery.idle:
             return
-        self.summary.delivered += delivery.counts[outcome.DELIVERED]
-        self.summary.deferred += delivery.counts[outcome.DEFERRED]
-        self.summary.failed += delivery.counts[outcome.FAILED]
-        if self.backlog.spool.finish(delivery.claim):
-            failed = delivery.counts[outcome.FAILED] > 0
-            maillog.record(delivery.claim.queue_id, [], "moved to failed" if failed else "removed")
+        self.count(delivery)
+        self.seen(delivery.claim.size)
+        self.backlog.reporter.finish(delivery.claim)
+
+    def without_rest(self, delivery: Delivery) -> Delivery:
+        """The rest of a message is not tried now."""
+        delivery.to_try.clear()
+        return delivery
 
     def let_go(self) -> None:
         """Unclaim what was not sent; it stays as it was."""
         while self.ready:
-            self.backlog.put_back(self.ready.pop())
+            delivery = self.ready.pop()
+            self.count(delivery)
+            self.backlog.put_back(delivery)
+
+    def count(self, delivery: Delivery) -> None:
+        """Into the summary."""
+        self.summary.delivered += delivery.counts[outcome.DELIVERED]
+        self.summary.deferred += delivery.counts[outcome.DEFERRED]
+        self.summary.failed += delivery.counts[outcome.FAILED]
 
     def pause(self, fault: Fault) -> None:
         """The smart host rests, longer each time."""

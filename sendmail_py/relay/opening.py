@@ -1,4 +1,4 @@
-"""From a smart host setting to an open session: look up, connect, encrypt, log in.
+"""From a smart host setting to an open session: look up, connect, encrypt, log in, find out what it can do.
 
 Guarantees: endpoints are tried in order until one lets us in; a refused login ends the attempt at once, so a
 wrong password is shown once and not once per address; every way to fail is a Fault.
@@ -7,10 +7,12 @@ wrong password is shown once and not once per address; every way to fail is a Fa
 from __future__ import annotations
 
 import os
+import time
 
-from sendmail_py.relay import credentials, smarthost, smtp, transport
+from sendmail_py.relay import chunking, credentials, smarthost, smtp, transport
 from sendmail_py.relay.faults import Fault, LoginFault, TransportFault
 from sendmail_py.relay.session import Session
+from sendmail_py.spool.servers import Known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,38 +20,60 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.ehlo import Server
+    from sendmail_py.relay.needs import Backlog
     from sendmail_py.relay.sasl import Login
-    from sendmail_py.relay.session import Backlog
     from sendmail_py.relay.smarthost import Endpoint
+    from sendmail_py.spool.servers import Servers
 
 
 class Opener:
-    """What the sessions of a run have in common: EHLO name (b"": our address), backlog, transcript."""
+    """What the sessions of a run have in common.
 
-    __slots__ = ("backlog", "helo", "trace")
+    helo      our name for EHLO, b"" for our address
+    servers   what is known of servers from earlier sessions
+    trace     is given the transcript
+    """
 
-    def __init__(self, helo: bytes, backlog: Backlog, trace: Callable[[str], None] | None) -> None:
+    __slots__ = ("helo", "servers", "trace")
+
+    def __init__(self, helo: bytes, servers: Servers, trace: Callable[[str], None] | None = None) -> None:
         self.helo = helo
-        self.backlog = backlog
+        self.servers = servers
         self.trace = trace
 
-    def reach(self, setting: SmartHost) -> tuple[Session, Server]:
-        """A session that is ready for mail; the last Fault when no endpoint gives one."""
+    def reach(self, setting: SmartHost, backlog: Backlog) -> tuple[Session, Server]:
+        """A session that is ready for mail from `backlog`; the last Fault when no endpoint gives one."""
         login = credentials.login(setting, os.environ)
         last: Fault = TransportFault(f"{setting.host}: nowhere to connect to")
         for endpoint in smarthost.endpoints(setting):
             try:
-                return self.open(setting, endpoint, login)
+                return self.open(setting, endpoint, login, backlog)
             except LoginFault:
                 raise
             except Fault as fault:
                 last = fault
         raise last
 
-    def open(self, setting: SmartHost, endpoint: Endpoint, login: Login | None) -> tuple[Session, Server]:
-        """A session with one endpoint."""
+    def open(
+        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog
+    ) -> tuple[Session, Server]:
+        """A session with one endpoint; another one when the server did not survive our question."""
+        session, server = self.enter(setting, endpoint, login, backlog)
+        try:
+            self.find_out(setting.name, session, server)
+        except BaseException as fault:
+            session.close()
+            if not isinstance(fault, Fault):
+                raise
+            session, server = self.enter(setting, endpoint, login, backlog)
+        return session, server
+
+    def enter(
+        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog
+    ) -> tuple[Session, Server]:
+        """Connect, encrypt, log in."""
         connection = transport.connect(endpoint.host, endpoint.port, setting.connect_timeout)
-        session = Session(connection, setting, endpoint.name, self.backlog, self.trace)
+        session = Session(connection, setting, endpoint.name, backlog, self.trace)
         wish = smtp.Wish(
             self.helo or connection.local_literal,
             implicit=setting.tls == "implicit",
@@ -63,3 +87,19 @@ class Opener:
         except BaseException:
             session.close()
             raise
+
+    def find_out(self, name: str, session: Session, server: Server) -> None:
+        """Whether BDAT may be used: what is known, else what a question shows.
+
+        The worst answer is written down before it is asked for, so that a server that hangs up is not asked
+        again in every session.
+        """
+        digest, now = server.digest, time.time()
+        known = self.servers.get(name, digest, now)
+        if known is None:
+            known = Known(digest, False, server.size, int(now))
+            self.servers.set(name, known)
+            if chunking.is_possible(server) and session.play(chunking.probe(server)):
+                known.chunks = True
+                self.servers.set(name, known)
+        server.drops_chunks = known.chunks and chunking.is_possible(server)

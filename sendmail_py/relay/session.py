@@ -10,59 +10,32 @@ from __future__ import annotations
 import contextlib
 import time
 
-from sendmail_py.errors import SendmailError, printable
-from sendmail_py.relay import actions, smtp, transaction
-from sendmail_py.relay.content import stuffed
-from sendmail_py.relay.faults import ContentFault, EarlyReplyFault, Fault, ProtocolFault, RefusedFault
+from sendmail_py.errors import SendmailError
+from sendmail_py.relay import actions, smtp, transaction, transcript
+from sendmail_py.relay.content import stuffed, unstuffed
+from sendmail_py.relay.faults import (
+    ContentFault,
+    EarlyReplyFault,
+    Fault,
+    ProtocolFault,
+    RefusedFault,
+    TransportFault,
+)
+from sendmail_py.relay.outbox import SLOWEST, Outbox
 from sendmail_py.relay.reply import Reply, ReplyReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Protocol, TypeVar
+    from typing import TypeVar
 
     from sendmail_py.policy.config import SmartHost
+    from sendmail_py.relay.needs import Backlog, Line
     from sendmail_py.relay.transaction import Transaction
 
     T = TypeVar("T")
 
-    class Line(Protocol):
-        """What a session needs of a connection; transport.Connection is one, the tests have another."""
-
-        doing: str
-        peer: str
-
-        def send(self, octets: bytes, deadline: float, heard: Callable[[bytes], None]) -> None:
-            """Write everything."""
-
-        def receive(self, deadline: float) -> bytes:
-            """At least one octet."""
-
-        def hear(self, heard: Callable[[bytes], None]) -> None:
-            """What is there already."""
-
-        def start_tls(self, setting: SmartHost, name: str, deadline: float) -> None:
-            """Encrypt."""
-
-        def close(self) -> None:
-            """Close."""
-
-    class Backlog(Protocol):
-        """Where transactions come from and go to."""
-
-        def next_transaction(self) -> Transaction | None:
-            """The next one, None when there is none now."""
-
-        def judged(self, done: Transaction) -> None:
-            """Write the verdicts down."""
-
-        def prepare(self) -> None:
-            """Time to get the next transaction ready: a reply is on its way."""
-
-
-BUFFER = 65536
 GOODBYE = 5.0  # seconds for the reply to QUIT
-SLOWEST = 2048.0  # octets a second of content, below which a server stalls
 PATIENCE_AT_END = 2  # RFC 5321 4.5.3.2.6: the final dot may take twice as long as anything else
 
 
@@ -70,6 +43,7 @@ class Session:
     """One session over `line`.
 
     name     what the certificate must be for
+    waited   seconds spent waiting for replies
     trace    is given each line of the transcript ("C: ...", "S: ...")
     in_hand  the transactions that are not yet judged
     judged   how many are
@@ -77,19 +51,19 @@ class Session:
 
     __slots__ = (
         "backlog",
-        "content_deadline",
         "handlers",
         "in_hand",
         "judged",
         "line",
         "name",
-        "outgoing",
+        "outbox",
         "outstanding",
+        "pieces",
         "reader",
         "setting",
         "timeout",
         "trace",
-        "waiting",
+        "waited",
     )
 
     def __init__(
@@ -107,16 +81,19 @@ class Session:
         self.trace = trace
         self.timeout = setting.timeout
         self.reader = ReplyReader()
-        self.outgoing: list[bytes] = []
-        self.waiting = 0  # octets in outgoing
+        self.outbox = Outbox(line)
         self.outstanding = 0  # replies that the server owes us
-        self.content_deadline = 0.0
+        self.pieces: Iterator[bytes] | None = None  # the rest of a big message
         self.in_hand: list[Transaction] = []
+        self.waited = 0.0
         self.judged = 0
         self.handlers: dict[type, Callable[..., object]] = {
             actions.Write: self.write,
             actions.Expect: self.expect,
             actions.Content: self.content,
+            actions.Whole: self.whole,
+            actions.Chunk: self.chunk,
+            actions.LastChunk: self.last_chunk,
             actions.Next: self.next_transaction,
             actions.Judged: self.hand_back,
             actions.StartTLS: self.start_tls,
@@ -133,17 +110,28 @@ class Session:
             return result
         except Fault as fault:
             fault.peer = fault.peer or self.line.peer
+            self.look_back(fault)
             raise
+
+    def look_back(self, fault: Fault) -> None:
+        """How far each transaction came: what never left, or stands behind a 421, the server has not got."""
+        closing = fault.reply is not None and fault.reply.code == 421
+        for one in self.in_hand:
+            if closing and one.stage == transaction.ENDED:
+                one.stage = transaction.OFFERED
+            else:
+                self.outbox.correct(one)
 
     # --- what a dialogue may want ---
 
     def write(self, action: actions.Write) -> None:
         """Buffer commands; they leave when a reply is needed."""
-        self.check_quiet()
+        if action.octets:
+            self.check_quiet()
+            self.outbox.put(action.octets)
         self.outstanding += action.replies
-        self.buffer(action.octets)
-        if self.trace:
-            self.show(self.trace, action)
+        if self.trace and action.octets:
+            transcript.write(self.trace, action)
 
     def expect(self, action: actions.Expect) -> Reply:
         """The next reply; 421 ends the session unless it answers, and so decides about, the final dot."""
@@ -153,10 +141,12 @@ class Session:
         reply = self.reader.take()
         if reply is None:
             self.backlog.prepare()
-            reply = self.receive(time.monotonic() + self.timeout * patience)
+            began = time.monotonic()
+            reply = self.receive(began + self.timeout * patience)
+            self.waited += time.monotonic() - began
         self.outstanding = max(0, self.outstanding - 1)  # the greeting answers nothing
         if self.trace:
-            self.show_reply(self.trace, action, reply)
+            transcript.reply(self.trace, action, reply)
         if reply.code == 421 and action is not actions.END:
             raise RefusedFault(f"closing: {reply.text} (in reply to {action.phase})", reply)
         return reply
@@ -165,18 +155,76 @@ class Session:
         """Stream content and final dot; big ones leave in pieces, while we listen for an early reply."""
         self.check_quiet()
         sent = action.transaction
-        self.line.doing = "sending the message"
-        self.content_deadline = time.monotonic() + self.timeout * PATIENCE_AT_END + sent.size / SLOWEST
-        sent.stage = transaction.CONTENT
+        self.begin(sent)
         self.outstanding += 1
         for piece in readable(stuffed(sent.chunks())):
-            if self.waiting + len(piece) > BUFFER:
-                self.flush()
+            if self.outbox.is_full(len(piece)):
+                self.outbox.send(self.timeout, self.early)
                 self.line.hear(self.early)
-            self.buffer(piece)
-        sent.stage = transaction.ENDED
+            self.outbox.put(piece)
+        self.outbox.end(sent)
         if self.trace:
-            self.trace(f"C: [message of {sent.size} octets]")
+            transcript.content(self.trace, sent.size)
+
+    def begin(self, sent: Transaction) -> None:
+        """The content of a transaction is next; all of it has one deadline."""
+        self.line.doing = "sending the message"
+        self.outbox.deadline = time.monotonic() + self.timeout * PATIENCE_AT_END + sent.size / SLOWEST
+        self.outbox.begin(sent)
+
+    def whole(self, action: actions.Whole) -> str:
+        """A transaction with its content at once; nothing of it unless the content can be read."""
+        self.check_quiet()
+        sent = action.transaction
+        sent.stage = transaction.CONTENT
+        try:
+            content = b"".join(readable(unstuffed(sent.chunks())))
+        except ContentFault as fault:
+            sent.stage = transaction.OFFERED
+            return str(fault)
+        if self.outbox.is_full(len(content)):
+            self.flush()
+        self.outstanding += action.replies + 1
+        commands = action.commands + b"BDAT %d LAST\r\n" % len(content)
+        self.outbox.put(commands)
+        self.outbox.begin(sent)
+        self.outbox.put(content)
+        self.outbox.end(sent)
+        if self.trace:
+            transcript.commands(self.trace, commands)
+            transcript.content(self.trace, len(content))
+        return ""
+
+    def chunk(self, action: actions.Chunk) -> bool:
+        """The next piece of a big message; a server that hangs up may have said why before."""
+        if self.pieces is None:
+            self.begin(action.transaction)
+            self.pieces = readable(unstuffed(action.transaction.chunks()))
+        piece = next(self.pieces, None)
+        if piece is None:
+            return False
+        self.outstanding += 1
+        self.outbox.put(b"BDAT %d\r\n" % len(piece))
+        self.outbox.put(piece)
+        if self.trace:
+            transcript.commands(self.trace, b"BDAT %d" % len(piece))
+        try:
+            self.outbox.send(self.timeout, self.reader.feed)
+        except TransportFault:
+            self.last_words()
+            raise
+        return True
+
+    def last_words(self) -> None:
+        """Why the server hung up in the middle of a message, if it said so."""
+        while (reply := self.reader.take()) is not None:
+            if not reply.positive:
+                raise EarlyReplyFault(f"reply before the end of the message: {reply.text}", reply)
+
+    def last_chunk(self, action: actions.LastChunk) -> None:
+        """The end of a big message."""
+        self.write(actions.Write(b"BDAT 0 LAST\r\n"))
+        self.outbox.end(action.transaction)
 
     def next_transaction(self, action: actions.Next) -> Transaction | None:
         """From the backlog into our hands."""
@@ -188,6 +236,8 @@ class Session:
     def hand_back(self, action: actions.Judged) -> None:
         """To the backlog, which writes it down before anything else is read."""
         self.in_hand.remove(action.transaction)
+        self.outbox.forget(action.transaction)
+        self.pieces = None
         self.judged += 1
         self.backlog.judged(action.transaction)
 
@@ -215,21 +265,10 @@ class Session:
 
     # --- buffers ---
 
-    def buffer(self, octets: bytes) -> None:
-        """Keep until flush."""
-        self.outgoing.append(octets)
-        self.waiting += len(octets)
-
     def flush(self) -> None:
         """Send what is buffered."""
-        if self.outgoing:
-            octets = b"".join(self.outgoing)
-            self.outgoing, self.waiting = [], 0
-            deadline = self.content_deadline or time.monotonic() + self.timeout
-            in_content = bool(self.in_hand) and self.in_hand[0].stage == transaction.CONTENT
-            self.line.send(octets, deadline, self.early if in_content else self.reader.feed)
-            if not in_content:
-                self.content_deadline = 0.0
+        self.outbox.send(self.timeout, self.reader.feed)
+        self.outbox.deadline = 0.0
 
     def receive(self, deadline: float) -> Reply:
         """Read until a reply is complete."""
@@ -256,25 +295,6 @@ class Session:
         reply = self.reader.take()
         if reply is not None:
             raise EarlyReplyFault(f"reply before the end of the message: {reply.text}", reply)
-
-    # --- the transcript ---
-
-    def show(self, trace: Callable[[str], None], action: actions.Write) -> None:
-        """Lines of ours; of a secret one nothing but AUTH."""
-        octets = action.octets
-        if action.secret:
-            octets = b"AUTH ***" if octets.startswith(b"AUTH ") else b"***"
-        for line in octets.removesuffix(b"\r\n").split(b"\r\n"):
-            trace(f"C: {printable(line)}")
-
-    def show_reply(self, trace: Callable[[str], None], action: actions.Expect, reply: Reply) -> None:
-        """A reply line by line; of one to AUTH nothing but the code."""
-        if action is actions.AUTH:
-            trace(f"S: {reply.code} ***")
-            return
-        for n, line in enumerate(reply.lines, 1):
-            mark = " " if n == len(reply.lines) else "-"
-            trace(f"S: {reply.code}{mark}{printable(line)}")
 
 
 def readable(pieces: Iterator[bytes]) -> Iterator[bytes]:

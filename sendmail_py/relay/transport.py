@@ -103,15 +103,19 @@ def look_up(host: str, port: int, answers: list[list[Address] | TransportFault])
 
 
 class Connection:
-    """One connection. `doing` is what a fault says that we were doing; deadlines are monotonic seconds."""
+    """One connection. `doing` is what a fault says that we were doing; deadlines are monotonic seconds.
 
-    __slots__ = ("doing", "encrypted", "host", "local", "loopback", "peer", "sock")
+    sent   octets that were handed to the system so far, the handshake not counted
+    """
+
+    __slots__ = ("doing", "encrypted", "host", "local", "loopback", "peer", "sent", "sock")
 
     def __init__(self, sock: socket.socket, host: str, port: int) -> None:
         self.sock = sock
         self.host = host
         self.doing = "connecting"
         self.encrypted = False
+        self.sent = 0
         address, self.local = str(sock.getpeername()[0]), str(sock.getsockname()[0])
         self.loopback = address == "::1" or address.removeprefix("::ffff:").startswith("127.")
         self.peer = f"{host}[{address}]:{port}"
@@ -128,7 +132,9 @@ class Connection:
         piece = RECORD if self.encrypted else PIECE
         while view:
             try:
-                view = view[self.sock.send(view[:piece]) :]
+                done = self.sock.send(view[:piece])
+                self.sent += done
+                view = view[done:]
             except WOULD_BLOCK as reason:
                 reading = isinstance(reason, ssl.SSLWantReadError)
                 self.wait(select.POLLIN if reading else select.POLLIN | select.POLLOUT, deadline)

@@ -8,13 +8,26 @@ The smart host's trouble is never the message's fault (design, promise 3):
     other 4yz, 5yz           the tables below
     connection lost          before the content nothing happened; in the content: deferred; after the final
                              dot: deferred, answer unknown, the only place where a message can arrive twice
+    450, 451, 454 and a text about sending too much
+                             the smart host's wish: it gets a pause, no message is the worse for it
 """
 
 from __future__ import annotations
 
+import re
+
 from sendmail_py.relay import transaction
 from sendmail_py.relay.faults import ContentFault, LoginFault
-from sendmail_py.relay.outcome import AGAIN, DEFERRED, DELIVERED, FAILED, Outcome
+from sendmail_py.relay.outcome import (
+    AGAIN,
+    DEFERRED,
+    DELIVERED,
+    FAILED,
+    SENDER,
+    THROTTLED,
+    UNANSWERED,
+    Outcome,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +43,16 @@ LOGIN_MISSING = (530, 535, 538)
 # RFC 5321 4.5.3.1.10: 452 says that there are too many recipients, and 552 must be read in the same way.
 TOO_MANY = (452, 552)
 TOO_MANY_STATUSES = ("", "4.5.3", "5.5.3")
+
+# Replies that ask us to send less. 4.2.z is about one mailbox, and greylisting about one message.
+THROTTLING = (450, 451, 454)
+TOO_MUCH = re.compile(
+    r"throttl|\brate\b.{0,40}\b(?:limit|exceed)|\b(?:limit|exceed\w*)\b.{0,40}\brate\b"
+    r"|slow down|too (?:fast|quickly)"
+    r"|too (?:many|much) (?:messages|mails?|e-?mails?|connections|requests|commands|recipients (?:per|this))"
+    r"|(?:hourly|daily|sending|message|submission) (?:limit|quota)",
+    re.IGNORECASE,
+)
 
 # What 5yz means, by phase. A refused sender is a fault of the configuration and waits; see refused_sender.
 PERMANENT = {
@@ -68,17 +91,24 @@ def judge(verdict: Verdict) -> Outcome:
     if phase == transaction.RCPT and reply.code in TOO_MANY and reply.enhanced in TOO_MANY_STATUSES:
         return Outcome(AGAIN, "4.5.3", text)
     if reply.transient:
-        return Outcome(DEFERRED, status, text)
+        return Outcome(DEFERRED, status, text, THROTTLED if is_throttling(reply) else "")
     if phase == transaction.MAIL:
         return refused_sender(reply, status, text)
     return Outcome(PERMANENT[phase], status, text)
+
+
+def is_throttling(reply: Reply) -> bool:
+    """Whether a reply wants less mail from us, whatever the message."""
+    if reply.code not in THROTTLING or reply.enhanced.startswith("4.2."):
+        return False
+    return reply.enhanced == "4.7.28" or bool(TOO_MUCH.search(reply.text))
 
 
 def refused_sender(reply: Reply, status: str, text: str) -> Outcome:
     """5yz to MAIL: the size is the message's own fault, all else is our sender rules' (design, promise 3)."""
     if reply.code == 552 or status.endswith(".3.4"):
         return Outcome(FAILED, reply.enhanced or "5.3.4", text)
-    return Outcome(DEFERRED, "4" + status[1:], f"sender refused, look at [masquerade]: {text}")
+    return Outcome(DEFERRED, "4" + status[1:], f"sender refused, look at [masquerade]: {text}", SENDER)
 
 
 def settle_again(outcome: Outcome) -> Outcome:
@@ -92,9 +122,15 @@ def interrupted(stage: str, fault: Fault) -> Outcome:
     if isinstance(fault, ContentFault):
         return Outcome(DEFERRED, "4.3.0", str(fault))
     if stage == transaction.ENDED:
-        return Outcome(DEFERRED, UNKNOWN, f"answer unknown, the message may have been delivered: {fault}")
+        return unanswered(str(fault))
     status = reply.enhanced if reply is not None and reply.transient else ""
     return Outcome(DEFERRED, status or UNKNOWN, str(fault))
+
+
+def unanswered(reason: str) -> Outcome:
+    """Nobody knows whether the smart host has the message."""
+    text = f"answer unknown, the message may have been delivered: {reason}"
+    return Outcome(DEFERRED, UNKNOWN, text, UNANSWERED)
 
 
 def is_to_blame(stage: str, first: bool, judged: int, fault: Fault) -> bool:
@@ -109,13 +145,19 @@ def is_to_blame(stage: str, first: bool, judged: int, fault: Fault) -> bool:
     return stage in (transaction.CONTENT, transaction.ENDED) or (first and not judged)
 
 
-def is_expired(created: float, lifetime: float, tries: int, now: float) -> bool:
-    """Whether a deferred recipient has waited too long, by the clock and by the number of tries.
+def is_expired(created: float, lifetime: float, tries: int, waited: float, now: float) -> bool:
+    """Whether a deferred recipient has waited too long.
 
-    Both, so that a clock that jumps cannot fail a message. `created`, `now` seconds since the epoch,
-    `lifetime` seconds.
+    By the clock, by the number of tries, and by half of the lifetime seen to go by from try to try, so that a
+    clock that jumps by years cannot fail a message. `created`, `now` seconds since the epoch, `lifetime`,
+    `waited` (see waited_until) seconds.
     """
-    return now - created > lifetime and tries >= FEWEST_TRIES
+    return now - created > lifetime and tries >= FEWEST_TRIES and waited >= lifetime / 2
+
+
+def waited_until(waited: float, last: float, now: float, lifetime: float) -> float:
+    """The seconds seen to go by, one step later: no step counts for more than a quarter of the lifetime."""
+    return waited + min(max(0.0, now - last), lifetime / 4)
 
 
 def expired(outcome: Outcome, age: float) -> Outcome:
@@ -132,11 +174,3 @@ def wait(tries: int, shortest: float, longest: float, random: Callable[[], float
     """
     low = max(shortest, min(shortest * 2.0 ** min(tries - 1, 40), longest * 0.75))
     return low + (max(low, min(low * 1.5, longest)) - low) * random()
-
-
-def is_due(due: float, now: float, longest: float) -> bool:
-    """Whether what is due at `due` (0: never tried) may be tried.
-
-    A time further away than the longest wait comes from a clock that jumped.
-    """
-    return not now < due <= now + longest + 1

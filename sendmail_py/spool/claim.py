@@ -10,7 +10,7 @@ import errno
 import posix
 import stat
 
-from sendmail_py.mail.envelope import Envelope
+from sendmail_py.mail.envelope import OPEN, TODO, Envelope
 from sendmail_py.spool import durable, entry, tries
 from sendmail_py.spool.tries import Try
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PIECE = 65536
+FAILED_TRIES = ".0"  # behind the id of a message in failed/
 SMALL = 262144  # a message up to this size is read once and kept
 
 
 def open_message(folder: int, name: str, flags: int) -> int:
-    """Open a queue file: a regular file with one name, nothing else (OSError ELOOP or EINVAL)."""
+    """Open a queue file: a regular file, nothing else (OSError ELOOP or EINVAL)."""
     fd = posix.open(name, durable.SAFELY | flags, dir_fd=folder)
     status = posix.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
@@ -52,11 +53,13 @@ class Claim:
     envelope  with the states of its recipients
     size      octets of the message in wire form
     tries     attempts so far, by index of the recipient
+    beside    names of the other files that belong to it: holds, promised reports
     """
 
-    __slots__ = ("content", "entry", "fd", "folder", "queue_id", "size", "tries", "tries_name")
+    __slots__ = ("beside", "content", "entry", "fd", "folder", "queue_id", "size", "tries", "tries_name")
 
     def __init__(self, folder: int, queue_id: str, tries_name: str, fd: int) -> None:
+        self.beside: list[str] = []
         self.folder = folder
         self.queue_id = queue_id
         self.tries_name = tries_name
@@ -118,13 +121,13 @@ class Claim:
             done += len(piece)
             yield piece
 
-    def mark(self, states: dict[int, bytes]) -> None:
-        """Write down states (index of the recipient -> state); durable when it returns."""
+    def mark(self, states: dict[int, bytes], sync: bool = True) -> None:
+        """Write down states (index of the recipient -> state); durable when it returns, if `sync`."""
         octets = []
         for index, state in states.items():
             self.envelope.recipients[index].state = state
             octets.append((self.entry.states[index], state))
-        durable.overwrite(self.fd, octets)
+        durable.overwrite(self.fd, octets, sync)
 
     def defer(self, attempts: dict[int, Try]) -> None:
         """Write down attempts (index of the recipient -> Try); earlier ones of other recipients stay."""
@@ -139,26 +142,75 @@ class Claim:
     def is_todo(self, index: int) -> bool:
         """Whether that recipient still waits."""
         recipients = self.envelope.recipients
-        return 0 <= index < len(recipients) and recipients[index].state == b"T"
+        return 0 <= index < len(recipients) and recipients[index].state in OPEN
 
     def remove(self) -> None:
         """The message has done its duty."""
         posix.unlink(self.queue_id, dir_fd=self.folder)
-        if self.tries_name:
-            durable.discard(self.folder, self.tries_name)
+        self.tidy()
         self.release()
 
-    def move(self, failed: int) -> None:
-        """To failed/, with its tries; a different message that has the id there keeps it."""
+    def tidy(self) -> None:
+        """Remove what lies beside the message."""
+        for name in [self.tries_name, *self.beside]:
+            if name:
+                durable.discard(self.folder, name)
+
+    def move(self, other: int, suffix: str = FAILED_TRIES) -> str:
+        """To failed/, with its tries; returns its id there. A different message that has the id keeps it.
+
+        Or from there back: `other` is then the descriptor of queue/ and `suffix` that of a due time.
+        """
         name = self.queue_id
-        while durable.exists(failed, name):
+        while durable.exists(other, name):
             name = f"{int(name, 16) + 1:012X}"
-        posix.rename(self.queue_id, name, src_dir_fd=self.folder, dst_dir_fd=failed)
+        posix.rename(self.queue_id, name, src_dir_fd=self.folder, dst_dir_fd=other)
         if self.tries:
-            durable.replace(failed, name + ".0", tries.encode(self.tries), f".{name}.tries")
-        if self.tries_name:
-            durable.discard(self.folder, self.tries_name)
+            durable.replace(other, name + suffix, tries.encode(self.tries), f".{name}.tries")
+        self.tidy()
         self.release()
+        return name
+
+    def rewrite(self, envelope: Envelope, pieces: Iterator[bytes]) -> None:
+        """Another envelope and content under the same id, by one rename; the claim goes on with them.
+
+        The recipients and their states are the same. Durable when it returns.
+        """
+        temporary = f".{self.queue_id}.new"
+        durable.discard(self.folder, temporary)
+        fd = posix.open(
+            temporary, durable.SAFELY | posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, 0o600, dir_fd=self.folder
+        )
+        try:
+            durable.lock(fd)  # before it has the name that others may claim
+            self.write_again(fd, envelope, pieces)
+            posix.fsync(fd)
+            posix.rename(temporary, self.queue_id, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+            posix.fsync(self.folder)
+        except BaseException:
+            durable.discard(self.folder, temporary)
+            posix.close(fd)
+            raise
+        posix.close(self.fd)
+        self.fd, self.content = fd, None
+        self.check()
+
+    def write_again(self, fd: int, envelope: Envelope, pieces: Iterator[bytes]) -> None:
+        """The whole file: the checksum takes every recipient for TODO."""
+        states = [one.state for one in envelope.recipients]
+        for one in envelope.recipients:
+            one.state = TODO
+        checksum = binascii.crc32(entry.encode(envelope))
+        for one, state in zip(envelope.recipients, states, strict=True):
+            one.state = state
+        durable.write_all(fd, entry.encode(envelope))
+        octets, eight_bit = 0, False
+        for piece in pieces:
+            durable.write_all(fd, piece)
+            checksum = binascii.crc32(piece, checksum)
+            octets += len(piece)
+            eight_bit = eight_bit or not piece.isascii()
+        durable.write_all(fd, entry.trailer(octets, checksum, eight_bit))
 
     def set_aside(self, failed: int, reason: str) -> None:
         """A damaged file: to failed/ with the reason, never sent, never removed."""

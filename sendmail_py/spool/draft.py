@@ -6,7 +6,7 @@ import binascii
 import errno
 import posix
 
-from sendmail_py.mail.envelope import Envelope
+from sendmail_py.mail.envelope import TODO, Envelope
 from sendmail_py.spool import durable, entry
 from sendmail_py.spool.folders import QUEUE, open_folder, trouble
 
@@ -57,6 +57,8 @@ class Draft:
         """Write the records; the message follows."""
         records = entry.encode(envelope)
         self.checksum = binascii.crc32(records)
+        if len(envelope.having(TODO)) != len(envelope.recipients):
+            self.checksum = entry.decode(records).checksum()
         self.keep(records)
 
     def write(self, octets: bytes) -> None:
@@ -84,16 +86,38 @@ class Draft:
 
     def commit(self) -> None:
         """Make the message durable and part of the queue; after this returns the promise holds."""
+        self.seal()
+        self.publish()
+
+    def seal(self) -> None:
+        """Write the trailer: the file is complete, but has no name yet."""
         self.keep(entry.trailer(self.octets, self.checksum, self.eight_bit))
         self.flush()
+
+    def publish(self) -> None:
+        """The one step; after this returns the promise holds."""
+        fd, self.fd = self.fd, -1
         try:
-            durable.publish(self.folder, self.fd, "." + self.queue_id, self.queue_id)
+            durable.publish(self.folder, fd, "." + self.queue_id, self.queue_id)
         except OSError as error:
             raise trouble(error, self.directory) from None
+        finally:
+            self.close()
 
     def discard(self) -> None:
-        """Leave nothing behind."""
-        durable.discard(self.folder, "." + self.queue_id)
+        """Leave nothing behind, no descriptor either; a second time is as good as once."""
+        if self.folder >= 0:
+            durable.discard(self.folder, "." + self.queue_id)
+        self.close()
+
+    def close(self) -> None:
+        """Give back the descriptors, once: their numbers may be somebody else's afterwards."""
+        for fd in (self.fd, self.folder):
+            try:
+                posix.close(fd)
+            except OSError:
+                continue
+        self.fd = self.folder = -1
 
 
 def reserve(folder: int, nanoseconds: int) -> tuple[str, int]:

@@ -68,7 +68,9 @@ def create(folder: int, name: str) -> int | None:
         return None
     try:
         mine = lock(fd) and posix.fstat(fd).st_nlink == 1
-    except OSError:
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return fd  # where no file can be locked, no cleaner takes one for abandoned
         discard(folder, name)
         raise
     if mine:
@@ -78,14 +80,14 @@ def create(folder: int, name: str) -> int | None:
 
 
 def lock(fd: int) -> bool:
-    """Take the lock of an open file at once; False when somebody else holds it (flock(2))."""
+    """Take the lock of an open file at once; False when somebody else holds it (flock(2)).
+
+    Raises OSError where locks do not work: then nobody may say that he has one.
+    """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
     return True
 
 
@@ -133,21 +135,32 @@ def exists(folder: int, name: str) -> bool:
     return True
 
 
-def overwrite(fd: int, octets: list[tuple[int, bytes]]) -> None:
-    """Overwrite some octets in place (offset, octets) and sync them: needs no space and cannot tear."""
+def overwrite(fd: int, octets: list[tuple[int, bytes]], sync: bool = True) -> None:
+    """Overwrite some octets in place (offset, octets) and sync them: needs no space and cannot tear.
+
+    Without `sync` they outlive the process, but not the machine.
+    """
     for offset, octet in octets:
         posix.pwrite(fd, octet, offset)
-    posix.fdatasync(fd)
+    if sync:
+        posix.fdatasync(fd)
 
 
-def replace(folder: int, name: str, octets: bytes, temporary: str) -> None:
-    """Write a small file anew, whole or not at all. Not synced: for what may be lost without harm."""
+def replace(folder: int, name: str, octets: bytes, temporary: str, sync: bool = False) -> None:
+    """Write a small file anew, whole or not at all. Not synced, for what may be lost without harm.
+
+    With `sync` file and name are durable when it returns.
+    """
     fd = posix.open(temporary, SAFELY | posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600, dir_fd=folder)
     try:
         write_all(fd, octets)
+        if sync:
+            posix.fsync(fd)
     finally:
         posix.close(fd)
     posix.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    if sync:
+        posix.fsync(folder)
 
 
 def read_small(folder: int, name: str, limit: int = 1 << 24) -> bytes:

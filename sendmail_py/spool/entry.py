@@ -13,10 +13,16 @@ import binascii
 from sendmail_py.errors import SendmailError
 from sendmail_py.mail.envelope import STATES, TODO, Envelope, Recipient
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sendmail_py.mail.envelope import HeaderChange
+
 VERSION_PREFIX = b"sendmail-py queue file "
 VERSION = VERSION_PREFIX + b"1\n"
 END_OF_RECORDS = b"\n\n"
 TRAILER_OCTETS = 28
+MOST_CHANGES = 100  # records of what the sender rules changed in the header
+ONE_LINE = bytes.maketrans(b"\t\r\n\0", b"    ")
 LARGEST_RECORDS = 64 * 1024 * 1024
 
 
@@ -62,6 +68,8 @@ def encode(envelope: Envelope) -> bytes:
     ]
     if envelope.rule:
         lines.append(b"O %s %s" % (envelope.rule, envelope.original))
+    if envelope.changes:
+        lines += [b"X " + one_line(change) for change in envelope.changes[:MOST_CHANGES]]
     for letter, text in ((b"B", envelope.body), (b"T", envelope.ret), (b"V", envelope.envid)):
         if text:
             lines.append(letter + b" " + text)
@@ -72,6 +80,11 @@ def encode(envelope: Envelope) -> bytes:
     if any(b"\n" in line for line in lines):
         raise DamagedError("a line break in the envelope")
     return b"\n".join(lines) + END_OF_RECORDS
+
+
+def one_line(change: HeaderChange) -> bytes:
+    """What an X record says of a change."""
+    return b"\t".join([one.translate(ONE_LINE) for one in change])
 
 
 def trailer(octets: int, checksum: int, eight_bit: bool) -> bytes:
@@ -124,6 +137,9 @@ def record(envelope: Envelope, line: bytes) -> None:
         envelope.reverse_path = text
     elif kind == b"O":
         envelope.rule, envelope.original = text.split(b" ", 1)
+    elif kind == b"X":
+        name, rule, old, new = text.split(b"\t")
+        envelope.changes.append((name, rule, old, new))
     elif kind == b"B":
         envelope.body = text
     elif kind == b"T":

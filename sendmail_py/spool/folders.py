@@ -2,10 +2,15 @@
 
 SPOOL/queue/ID           a message; exists from the one rename in Draft.commit on
 SPOOL/queue/ID.NEXT      its tries, and when the next is due; may be lost without harm
+SPOOL/queue/ID.hold      the message is held until its owner releases it
+SPOOL/queue/ID.hold-TIME the message is held until then (seconds, eight hexadecimal digits)
+SPOOL/queue/ID.KIND-RID  a report about it, the message RID, is, or was, in the queue; see promise.py
 SPOOL/queue/.ID          a message that is being written
 SPOOL/failed/ID          a message with recipients that failed for good, or a damaged file
 SPOOL/failed/ID.0        the last replies for it
 SPOOL/pauses             the smart hosts that had a fault, and until when they are left alone
+SPOOL/refused            the senders that a smart host refused
+SPOOL/usage              octets in the queue, nearly
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ HOPELESS = (
 def trouble(error: OSError, path: str) -> SendmailError:
     """What an error of the file system means for a submission (sysexits: 73 hopeless, 75 try again)."""
     kind = CantCreateError if error.errno in HOPELESS else TemporaryError
-    return kind(f"spool {path}: {error.strerror or error}; nothing was queued")
+    return kind(f"spool {path or '?'}: {error.strerror or error}; nothing was queued")
 
 
 def open_folder(directory: str, name: str, create: bool) -> int:
@@ -43,6 +48,8 @@ def open_folder(directory: str, name: str, create: bool) -> int:
     Raises OSError: FileNotFoundError when it is missing and not to be created, PermissionError
     when it belongs to, or may be written by, somebody else.
     """
+    if not directory:
+        raise FileNotFoundError(errno.ENOENT, "no place for it; set HOME, XDG_STATE_HOME or queue.directory")
     path = f"{directory}/{name}"
     try:
         fd = durable.open_folder(path)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import posix
 
 from sendmail_py.errors import SendmailError
-from sendmail_py.mail.envelope import Envelope
+from sendmail_py.mail.envelope import FAILED as FAILED_STATE
+from sendmail_py.mail.envelope import OPEN, RELAYED, REPORTED, Envelope
 from sendmail_py.spool import durable, entry
-from sendmail_py.spool.claim import Claim, open_message, read_entry
+from sendmail_py.spool.claim import FAILED_TRIES, Claim, open_message, read_entry
 from sendmail_py.spool.folders import FAILED, QUEUE, open_folder
 from sendmail_py.spool.tries import Try, read_tries
 
@@ -18,26 +19,49 @@ ID_DIGITS = 12
 HEXADECIMAL = "0123456789ABCDEF"
 
 
-class Waiting:
-    """A line of the listing: queue id, when its next try is due (seconds, 0: never tried), its tries file."""
+HOLD = ".hold"
+FOREVER = 1 << 40
+CLOCK_SLACK = 86400  # a clock that is this far before a message's arrival has jumped
 
-    __slots__ = ("next", "queue_id", "tries_name")
+
+class Waiting:
+    """A line of the listing: queue id, when its next try is due (seconds, 0: never tried), its tries file.
+
+    held    until when it must not be sent (seconds), 0: it may be, FOREVER: until somebody releases it
+    beside  names of its other files: holds and promised reports
+    """
+
+    __slots__ = ("beside", "held", "next", "queue_id", "tries_name")
 
     def __init__(self, queue_id: str) -> None:
         self.queue_id = queue_id
         self.next = 0
         self.tries_name = ""
+        self.held = 0
+        self.beside: tuple[str, ...] = ()
+
+    def is_held(self, now: float) -> bool:
+        """Whether it must not be sent now.
+
+        Not when the clock is far before the time of its arrival: it was set back, and a short wait would
+        become one of years.
+        """
+        if self.held == FOREVER:
+            return True
+        return now < self.held and now > int(self.queue_id, 16) / 65536 - CLOCK_SLACK
 
 
 class Spool:
     """One user's spool below `directory` (absolute path)."""
 
-    __slots__ = ("directory", "failed_fd", "queue_fd")
+    __slots__ = ("directory", "failed_fd", "leftovers", "promises", "queue_fd")
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self.queue_fd = -1
         self.failed_fd = -1
+        self.leftovers: list[str] = []  # names in the queue that belong to no message, by the last listing
+        self.promises: list[str] = []  # names of promised reports, by the last listing
 
     def queue_folder(self, create: bool = False) -> int:
         """Descriptor of queue/; FileNotFoundError when there is no spool yet and none is to be made."""
@@ -58,21 +82,38 @@ class Spool:
         except FileNotFoundError:
             return []
         found = {name: Waiting(name) for name in names if is_queue_id(name)}
+        self.leftovers, self.promises = [], []
         for name in names:
             waiting = found.get(name[:ID_DIGITS])
-            if waiting is not None and len(name) > ID_DIGITS:
-                add_tries(waiting, name)
+            if waiting is None:
+                self.leftovers.append(name)
+            elif len(name) > ID_DIGITS:
+                add_beside(waiting, name)
+        self.promises = [name for one in found.values() for name in one.beside if HOLD not in name]
         return [found[queue_id] for queue_id in sorted(found)]
 
     def clean(self) -> None:
-        """Remove what killed processes left: unfinished files that nobody locks, tries without a message."""
-        folder = self.queue_folder()
-        names = set(posix.listdir(folder))
-        for name in names:
+        """Remove what killed processes left, by the last listing; what is none of ours stays.
+
+        That is: unfinished files that nobody has locked, and files beside a message that is gone. Whoever
+        holds the claim of a message knows what an unfinished report about it means, so that stays.
+        """
+        promised = {name[-ID_DIGITS:] for name in self.promises + self.notices()}
+        for name in sorted(self.leftovers, key=len):  # unfinished messages before what lies beside them
             if name.startswith(".") and is_queue_id(name[1:]):
-                durable.remove_abandoned(folder, name)
-            elif not is_queue_id(name) and name.lstrip(".")[:ID_DIGITS] not in names:
-                durable.discard(folder, name)
+                if name[1:] not in promised:
+                    durable.remove_abandoned(self.queue_folder(), name)
+            elif belongs_to(name) and not self.is_there(belongs_to(name)):
+                durable.discard(self.queue_folder(), name)
+
+    def notices(self) -> list[str]:
+        """The promises of notices to the owner, by the last listing."""
+        return [name for name in self.leftovers if name.startswith("notice-")]
+
+    def is_there(self, queue_id: str) -> bool:
+        """Whether a message is in the queue or about to be; in this order none is missed."""
+        folder = self.queue_folder()
+        return durable.exists(folder, "." + queue_id) or durable.exists(folder, queue_id)
 
     def failed(self) -> list[Waiting]:
         """The messages in failed/, oldest first."""
@@ -80,7 +121,10 @@ class Spool:
             names = posix.listdir(f"{self.directory}/failed")
         except FileNotFoundError:
             return []
-        return [Waiting(name) for name in sorted(names) if is_queue_id(name)]
+        found = [Waiting(name) for name in sorted(names) if is_queue_id(name)]
+        for one in found:
+            one.tries_name = one.queue_id + FAILED_TRIES
+        return found
 
     def read(self, waiting: Waiting, failed: bool = False) -> Listed | None:
         """What mailq shows of a message, without claiming it; None when it is gone.
@@ -97,7 +141,7 @@ class Spool:
             record = read_entry(fd)
         finally:
             posix.close(fd)
-        tries = read_tries(folder, waiting.tries_name or waiting.queue_id + ".0")
+        tries = read_tries(folder, waiting.tries_name)
         size = max(0, status.st_size - record.offset - entry.TRAILER_OCTETS)
         return Listed(waiting.queue_id, record.envelope, size, tries, (status.st_dev, status.st_ino))
 
@@ -109,7 +153,11 @@ class Spool:
         claim = Claim.take(self.queue_folder(), waiting.queue_id, waiting.tries_name)
         if claim is None:
             return None
+        claim.beside = list(waiting.beside)
         try:
+            if not waiting.held and durable.exists(claim.folder, claim.queue_id + HOLD):
+                claim.release()  # held since the listing
+                return None
             claim.check()
         except entry.DamagedError as fault:
             claim.set_aside(self.failed_folder(), str(fault))
@@ -124,14 +172,24 @@ class Spool:
 
         Returns whether it has left the queue. The folders are synced by `settle`.
         """
-        if claim.envelope.having(b"T"):
+        if claim.envelope.having(*OPEN, RELAYED):
             claim.release()
             return False
-        if claim.envelope.having(b"F"):
+        if claim.envelope.having(FAILED_STATE, REPORTED):
             claim.move(self.failed_folder())
         else:
             claim.remove()
         return True
+
+    def mark_failed(self, waiting: Waiting, about: list[int]) -> None:
+        """Mark recipients of a message in failed/ as told, when nobody else has it in hand."""
+        claim = Claim.take(self.failed_folder(), waiting.queue_id, waiting.tries_name)
+        if claim is None:
+            return
+        claim.check()
+        known = [i for i in about if claim.envelope.recipients[i].state == FAILED_STATE]
+        claim.mark(dict.fromkeys(known, REPORTED))
+        claim.release()
 
     def settle(self) -> None:
         """Make the removals of this run durable."""
@@ -145,6 +203,7 @@ class Spool:
         claim = Claim.take(folder, waiting.queue_id, waiting.tries_name)
         if claim is None:
             return False
+        claim.beside = list(waiting.beside)
         claim.remove()
         return True
 
@@ -169,10 +228,43 @@ def is_queue_id(name: str) -> bool:
     return len(name) == ID_DIGITS and not name.strip(HEXADECIMAL)
 
 
-def add_tries(waiting: Waiting, name: str) -> None:
-    """Note the tries file `ID.NEXT` of a message; after a crash there may be two, the later one counts."""
-    digits = name[ID_DIGITS + 1 :]
-    if name[ID_DIGITS] == "." and len(digits) == 8 and not digits.strip(HEXADECIMAL):
-        due = int(digits, 16)
+def is_tries_name(name: str) -> bool:
+    """Whether a file name is `ID.NEXT`."""
+    queue_id, _, digits = name.partition(".")
+    return is_queue_id(queue_id) and len(digits) == 8 and not digits.strip(HEXADECIMAL)
+
+
+def is_beside_name(name: str) -> bool:
+    """Whether a file name is `ID.hold`, `ID.hold-TIME` or `ID.KIND-RID`."""
+    queue_id, _, what = name.partition(".")
+    kind, _, number = what.partition("-")
+    return is_queue_id(queue_id) and kind.isalpha() and not number.strip(HEXADECIMAL)
+
+
+def belongs_to(name: str) -> str:
+    """The id of the message that a file lies beside, or is being written for; "" if it is none of ours."""
+    if name.startswith("."):
+        queue_id, _, what = name[1:].partition(".")
+        return queue_id if is_queue_id(queue_id) and what in ("tries", "new") else ""
+    return name[:ID_DIGITS] if is_tries_name(name) or is_beside_name(name) else ""
+
+
+def add_beside(waiting: Waiting, name: str) -> None:
+    """Note a file that lies beside a message.
+
+    Of two tries files, which a crash may leave, the later one counts.
+    """
+    if is_tries_name(name):
+        due = int(name[ID_DIGITS + 1 :], 16)
         if due >= waiting.next:
             waiting.next, waiting.tries_name = due, name
+    elif is_beside_name(name):
+        waiting.beside += (name,)
+        if name[ID_DIGITS:].startswith(HOLD):
+            waiting.held = max(waiting.held, held_until(name))
+
+
+def held_until(name: str) -> int:
+    """The time in the name of a hold, FOREVER if there is none."""
+    digits = name[ID_DIGITS + len(HOLD) + 1 :]
+    return int(digits, 16) if digits else FOREVER

@@ -11,6 +11,7 @@ from sendmail_py.spool import durable
 
 VERSION = "sendmail-py tries 1"
 WHOLE_MESSAGE = -1
+MOST_UNKNOWN = 3  # answers lost in a row; after that a person decides
 
 
 class Try:
@@ -19,17 +20,39 @@ class Try:
     tries      how many attempts were made
     next, last seconds since the epoch
     smarthost  name of the smart host that answered, status its enhanced code ("4.2.0"), reply its text
+    unknown    how many of the last attempts in a row had no answer to the final dot
+    waited     seconds that were seen to go by, no step of them a jump of the clock; see relay/trouble.py
     """
 
-    __slots__ = ("last", "next", "reply", "smarthost", "status", "tries")
+    __slots__ = ("last", "next", "reply", "smarthost", "status", "tries", "unknown", "waited")
 
-    def __init__(self, tries: int, next: int, last: int, smarthost: str, status: str, reply: str) -> None:  # noqa: A002 (the word of the format)
+    def __init__(
+        self,
+        tries: int,
+        next: int,  # noqa: A002 (the word of the format)
+        last: int,
+        smarthost: str,
+        status: str,
+        reply: str,
+        unknown: int = 0,
+        waited: int = 0,
+    ) -> None:
         self.tries = tries
         self.next = next
         self.last = last
         self.smarthost = smarthost
         self.status = status
         self.reply = reply
+        self.unknown = unknown
+        self.waited = waited
+
+
+def is_due(due: float, now: float, longest: float) -> bool:
+    """Whether what is due at `due` (0: never tried) may be tried (seconds; `longest`: the longest wait).
+
+    A time further away than the longest wait comes from a clock that jumped.
+    """
+    return not now < due <= now + longest + 1
 
 
 def file_name(queue_id: str, tries: dict[int, Try]) -> str:
@@ -43,7 +66,9 @@ def encode(tries: dict[int, Try]) -> bytes:
     lines = [VERSION]
     for index, one in sorted(tries.items()):
         text = (printable(one.smarthost, 255), printable(one.status, 16), printable(one.reply))
-        lines.append("\t".join([str(index), str(one.tries), str(one.next), str(one.last), *text]))
+        numbers = (index, one.tries, one.next, one.last)
+        last = (str(one.unknown), str(one.waited))
+        lines.append("\t".join([*map(str, numbers), *text, *last]))
     return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
 
 
@@ -56,7 +81,9 @@ def decode(octets: bytes) -> dict[int, Try]:
             fields = line.split("\t")
             try:
                 index, count, due, last = [int(field) for field in fields[:4]]
-                tries[index] = Try(count, due, last, *fields[4:7])
+                smarthost, status, reply = fields[4:7]
+                unknown, waited = [int(field) for field in fields[7:9]] or (0, 0)
+                tries[index] = Try(count, due, last, smarthost, status, reply, unknown, waited)
             except (ValueError, TypeError):
                 continue
     return tries

@@ -7,6 +7,10 @@ from sendmail_py.mail import header
 from sendmail_py.policy import masquerade
 from sendmail_py.policy.identity import Host, Person
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sendmail_py.mail.envelope import HeaderChange
+
 MOST_HOPS = 100  # RFC 5321 6.3
 
 REMOVED = (b"bcc", b"resent-bcc", b"return-path", b"content-length")
@@ -57,16 +61,25 @@ def stays(name: bytes, seen: set[bytes]) -> bool:
     return name not in REMOVED and (name in seen or name not in (b"from", b"date", b"message-id"))
 
 
-def repair(fields: list[bytes], rules: masquerade.SenderRules, domain: bytes, senders: bool) -> list[bytes]:
-    """The fields with bare names completed and, if `senders` (masquerade.headers), senders repaired."""
-    return [header.fold(repair_one(field, rules, domain, senders)) for field in fields]
+def repair(
+    fields: list[bytes], rules: masquerade.SenderRules, domain: bytes, senders: bool
+) -> tuple[list[bytes], list[HeaderChange]]:
+    """The fields with bare names completed and, if `senders` (masquerade.headers), senders repaired.
+
+    Also what was changed for the senders.
+    """
+    changes: list[HeaderChange] = []
+    return [header.fold(repair_one(field, rules, domain, senders, changes)) for field in fields], changes
 
 
-def repair_one(field: bytes, rules: masquerade.SenderRules, domain: bytes, senders: bool) -> bytes:
-    """One field; most have no addresses that are our business."""
+def repair_one(
+    field: bytes, rules: masquerade.SenderRules, domain: bytes, senders: bool, changes: list[HeaderChange]
+) -> bytes:
+    """One field; most have no addresses that are our business. Adds to `changes`."""
     name = header.name(field)
     if senders and (name in AUTHORS or name in ANSWERS):
-        new, _ = rules.repair_field(header.value(field), author=name in AUTHORS)
+        new, found = rules.repair_field(header.value(field), author=name in AUTHORS)
+        changes += [(name, rule.encode(), old, repaired) for old, repaired, rule in found]
     elif name in RECIPIENTS or name in AUTHORS or name in ANSWERS:
         new = masquerade.complete_field(header.value(field), domain)
     else:

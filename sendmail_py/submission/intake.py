@@ -36,9 +36,13 @@ class Intake:
     def pieces(self) -> Iterator[bytes]:
         """The message in wire form. Raises InputError, and DataError when it is too large."""
         while not self.at_end and not self.normaliser.ended:
-            octets = read(self.fd)
+            octets = self.read()
             self.at_end = not octets
             yield self.counted(self.normaliser.feed(octets) if octets else self.normaliser.finish())
+
+    def read(self) -> bytes:
+        """More octets as they come in, b"" at the end."""
+        return read(self.fd)
 
     def counted(self, text: bytes) -> bytes:
         """The same octets, unless they are too many."""

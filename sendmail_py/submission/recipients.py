@@ -6,15 +6,14 @@ again does not send twice to the good ones.
 
 from __future__ import annotations
 
-from sendmail_py.errors import DataError, UsageError, printable
-from sendmail_py.mail import address, header
+from sendmail_py.errors import UsageError
+from sendmail_py.mail import address, addresslist, header
 from sendmail_py.mail.envelope import Recipient
-from sendmail_py.policy.aliases import Aliases
+from sendmail_py.policy.aliases import Aliases, refuse
 from sendmail_py.policy.identity import Host
 
 TO_FIELDS = (b"to", b"cc", b"bcc")
 RESENT_FIELDS = (b"resent-to", b"resent-cc", b"resent-bcc")
-PROGRAM_OR_FILE = (b"|", b"/")
 
 
 def from_operands(operands: list[bytes]) -> list[bytes]:
@@ -22,10 +21,7 @@ def from_operands(operands: list[bytes]) -> list[bytes]:
     found = []
     for operand in operands:
         without_controls(operand)
-        found += [mailbox.address for mailbox in address.parse_list(operand)]
-    for one in found:
-        if one.startswith(PROGRAM_OR_FILE) and not address.split(one)[1]:
-            raise DataError(f"{printable(one, 64)}: mail to programs and files is not supported")
+        found += [mailbox.address for mailbox in addresslist.parse_list(operand)]
     return found
 
 
@@ -45,7 +41,7 @@ def from_header(fields: list[bytes]) -> list[bytes]:
     found = []
     for field in fields:
         if header.name(field) in wanted:
-            found += [mailbox.address for mailbox in address.parse_list(header.value(field))]
+            found += [mailbox.address for mailbox in addresslist.parse_list(header.value(field))]
     return found
 
 
@@ -65,16 +61,25 @@ def resolve(given: list[bytes], host: Host, aliases: Aliases | None) -> list[Rec
 
 
 def expand(one: bytes, host: Host, aliases: Aliases | None) -> list[bytes]:
-    """One given address as complete forward-paths."""
+    """One given address as complete forward-paths. Raises DataError for programs and files."""
     if not one:
         return []
     direct = one.startswith(b"\\")
+    if aliases is not None and not direct:
+        return [complete(final, host) for final in aliases.resolve(one, host)]
+    if aliases is not None:
+        aliases.owners.append(b"")
     local, domain = address.split(one[1:] if direct else one)
     if domain and not host.is_local(domain):
         return [one]
-    if aliases is None or direct:
-        return [complete(local, host)]
-    return [complete(final, host) for final in aliases.resolve(local, host)]
+    refuse(local, local)
+    return [complete(local, host)]
+
+
+def owner(host: Host, aliases: Aliases | None) -> bytes:
+    """The owner of the one alias that all addresses so far came from, as an address; b"" if there is none."""
+    found = b"" if aliases is None else aliases.owner(host)
+    return complete(found, host) if found else b""
 
 
 def complete(one: bytes, host: Host) -> bytes:

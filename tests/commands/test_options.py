@@ -45,6 +45,8 @@ def parsed(*words: str, mode: str = "submit") -> Request:
         (["-b", "m"], {"mode": "submit"}),
         (["-bp"], {"mode": "list"}),
         (["-bi"], {"mode": "aliases"}),
+        (["-bs", "-odb", "-oem", "-om"], {"mode": "smtp"}),
+        (["-bv", "root", "a@b"], {"mode": "verify", "operands": [b"root", b"a@b"]}),
         (["-I"], {"mode": "aliases"}),
         (["-q"], {"mode": "flush", "only": []}),
         (["-vq"], {"mode": "flush", "verbose": True}),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sendmail_py.mail import address
+from sendmail_py.mail import address, addresslist
 from sendmail_py.mail.address import AddressError
 
 # One text, the addresses in it. None: refused.
@@ -177,14 +177,14 @@ CHECKS: list[tuple[bytes, bool]] = [
 
 
 def found(text: bytes) -> list[bytes]:
-    return [mailbox.address for mailbox in address.parse_list(text)]
+    return [mailbox.address for mailbox in addresslist.parse_list(text)]
 
 
 @pytest.mark.parametrize(("text", "wanted"), TEXTS)
 def test_reads_each_address_of_a_text_or_refuses_it(text: bytes, wanted: list[bytes] | None) -> None:
     if wanted is None:
         with pytest.raises(AddressError):
-            address.parse_list(text)
+            addresslist.parse_list(text)
     else:
         assert found(text) == wanted
 
@@ -201,7 +201,7 @@ def test_lets_only_wire_form_through_to_smtp(octets: bytes, fits: bool) -> None:
 @pytest.mark.parametrize("text", [text for text, wanted in TEXTS if wanted is None])
 def test_names_the_bad_piece_on_one_line_of_visible_characters(text: bytes) -> None:
     with pytest.raises(AddressError) as error:
-        address.parse_list(text)
+        addresslist.parse_list(text)
     line = str(error.value)
     assert line.isprintable()
     assert len(line) < 250
@@ -224,7 +224,7 @@ def test_names_the_bad_piece_on_one_line_of_visible_characters(text: bytes) -> N
     ],
 )
 def test_the_span_covers_the_address_and_nothing_else(text: bytes, octets: bytes, name: bytes) -> None:
-    (mailbox,) = address.parse_list(text)
+    (mailbox,) = addresslist.parse_list(text)
     assert text[mailbox.start : mailbox.end] == octets
     assert mailbox.name == name
 
@@ -242,13 +242,13 @@ def test_the_span_covers_the_address_and_nothing_else(text: bytes, octets: bytes
     ],
 )
 def test_one_mailbox_is_taken_out_of_its_dress(text: bytes, wanted: bytes) -> None:
-    assert address.parse_mailbox(text) == wanted
+    assert addresslist.parse_mailbox(text) == wanted
 
 
 @pytest.mark.parametrize("text", [b" ", b"a@b, c@d", b"A: a@b;", b"mailto:a@b;", b"a b@c d", b"a@b\nc"])
 def test_one_mailbox_means_one(text: bytes) -> None:
     with pytest.raises(AddressError):
-        address.parse_mailbox(text)
+        addresslist.parse_mailbox(text)
 
 
 @pytest.mark.parametrize("octet", [*range(9), *range(10, 32), 127])
@@ -291,9 +291,9 @@ def test_the_tables_say_what_the_standard_says() -> None:
     atext = (string.ascii_letters + string.digits + "!#$%&'*+-/=?^_`{|}~").encode()
     assert set(address.ATOM) == set(atext) | {46} | set(range(128, 256))
     assert set(address.PRINTABLE) == set(range(32, 127)) | {9} | set(range(128, 256))
-    stops = {octet for octet in range(256) if address.ATOM_ENDS[octet] == 32}
+    stops = {octet for octet in range(256) if addresslist.ATOM_ENDS[octet] == 32}
     assert stops == set(address.SPECIALS) | {9, 32}
-    assert {octet for octet in range(256) if address.QUOTE_MARKS[octet] == 32} == set(b'()"\\')
+    assert {octet for octet in range(256) if addresslist.QUOTE_MARKS[octet] == 32} == set(b'()"\\')
 
 
 # --- properties --------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ DRESSED = st.builds(
 @given(st.lists(DRESSED, max_size=5))
 def test_any_dress_gives_the_addresses_back(dressed: list[tuple[bytes, bytes]]) -> None:
     text = b",".join([text for text, _ in dressed])
-    mailboxes = address.parse_list(text)
+    mailboxes = addresslist.parse_list(text)
     assert [mailbox.address for mailbox in mailboxes] == [one for _, one in dressed]
     for mailbox in mailboxes:
         assert found(text[mailbox.start : mailbox.end].join([b"<", b">"])) == [mailbox.address]
@@ -326,12 +326,12 @@ def test_any_dress_gives_the_addresses_back(dressed: list[tuple[bytes, bytes]]) 
 @given(st.lists(DRESSED, min_size=1, max_size=5))
 def test_replacing_spans_changes_nothing_else(dressed: list[tuple[bytes, bytes]]) -> None:
     text = b",".join([text for text, _ in dressed])
-    mailboxes = address.parse_list(text)
+    mailboxes = addresslist.parse_list(text)
     new = text
     for mailbox in reversed(mailboxes):
         new = new[: mailbox.start] + b"x@y" + new[mailbox.end :]
     assert found(new) == [b"x@y"] * len(mailboxes)
-    assert [one.name for one in address.parse_list(new)] == [one.name for one in mailboxes]
+    assert [one.name for one in addresslist.parse_list(new)] == [one.name for one in mailboxes]
 
 
 @given(
@@ -349,7 +349,7 @@ def test_agrees_with_the_standard_library_where_that_is_right(addresses: list[st
 @given(st.binary(max_size=40) | st.text('ab@<>()",;:\\[]. \r\n\t').map(str.encode))
 def test_any_octets_are_read_or_refused_and_what_is_read_is_clean(text: bytes) -> None:
     try:
-        mailboxes = address.parse_list(text)
+        mailboxes = addresslist.parse_list(text)
     except AddressError as error:
         assert str(error).isprintable()
         return
@@ -389,7 +389,7 @@ def seconds(text: bytes) -> float:
     for _ in range(3):
         begin = time.process_time()
         try:
-            address.parse_list(text)
+            addresslist.parse_list(text)
         except AddressError:
             pass
         best = min(best, time.process_time() - begin)
@@ -405,4 +405,4 @@ def test_time_grows_with_the_length_and_no_faster(bomb: str) -> None:
 def test_comments_nest_a_hundred_deep_and_no_deeper() -> None:
     assert found(b"(" * 100 + b")" * 100 + b"a@b") == [b"a@b"]
     with pytest.raises(AddressError, match="nested"):
-        address.parse_list(b"(" * 101 + b")" * 101 + b"a@b")
+        addresslist.parse_list(b"(" * 101 + b")" * 101 + b"a@b")

@@ -45,8 +45,8 @@ quoted-pipe: "|/usr/bin/program a, b"
 mixed: ann@a.example, |program
 file: /var/mail/archive
 null: /dev/null
-list: :include:/etc/list
-quoted-list: ":include: /etc/list"
+folder: maildir:/var/mail/archive
+to-folder: ann@a.example, "maildir:/var/mail/archive"
 to-pipe: pipe
 loop: loop2
 loop2: loop3, ann@a.example
@@ -90,7 +90,7 @@ RESOLVED: list[tuple[bytes, list[bytes]]] = [
     (b'""', [b'""']),
 ]
 REFUSED = [
-    b"pipe", b"quoted-pipe", b"mixed", b"file", b"null", b"list", b"quoted-list", b"to-pipe", b"loop",
+    b"pipe", b"quoted-pipe", b"mixed", b"file", b"null", b"folder", b"to-folder", b"to-pipe", b"loop",
     b"loop2",    b"loop3",
     b"loop-here", b"empty", b"commas", b"bad", b"|program", b'"|program x"', b"/etc/passwd", b'"/etc/x y"',
     b'":include:/etc/list"',
@@ -293,9 +293,17 @@ def problems(tmp_path: Path, text: bytes, names: tuple[bytes, ...] = ()) -> list
         (b"a: b, c\nb: d\nc: d\nd: e@x\n", []),
         (b"a: |p\n", [(1, False)]),
         (b'a: b@x,\n "|p x, y"\n', [(2, False)]),
-        (b"a: /f, :include:/l\n", [(1, False), (1, False)]),
-        (b"a@x: b@x\n", [(1, False)]),
-        (b"@x: b@x\n", [(1, False)]),
+        (b"a: /f, maildir:/f\n", [(1, False), (1, False)]),
+        (b"a: b@x, :include:/nowhere/list\n", [(1, True)]),
+        (b"a: b@x,\n :include:list\n", [(2, True)]),
+        (b"a@x: b@x\n", []),
+        (b"@x: b@x\n", []),
+        (b"a@x: a@x, b@x\n", []),
+        (b"a@x: b@x\nb@x: a@x\n", [(1, True)]),
+        (b"a: b@x\n@x: a\n", [(1, True)]),
+        (b"@x: a@x\n", []),
+        (b"a@: b@x\n", [(1, True)]),
+        (b"a@-x: b@x\n", [(1, True)]),
         (b"z\nb: |p\nc: d e\n", [(1, True), (2, False), (3, True)]),
         (b"a: b@x\r\nc d\r\n", [(2, True)]),
     ],
@@ -326,3 +334,93 @@ def test_what_newaliases_calls_a_fault_is_what_a_submission_refuses(
         "ann able@a.example",
         "root",
     ]
+
+
+# --- addresses as names ------------------------------------------------------------------------
+
+KEYED = rb"""root: greg@isp.example
+ceo@shop.example: ann@a.example
+sales: carl@c.example
+@old.example: sales, \boss
+self@shop.example: self@shop.example, copy@a.example
+whole@here.example: whole
+@whole.example: keep@whole.example
+root@localhost: local@a.example
+to-ceo: CEO@Shop.Example
+"""
+
+
+@pytest.mark.parametrize(
+    ("given_address", "wanted"),
+    [
+        (b"ceo@shop.example", [b"ann@a.example"]),
+        (b"CEO@SHOP.example", [b"ann@a.example"]),
+        (b"other@shop.example", [b"other@shop.example"]),
+        (b"ceo@a.shop.example", [b"ceo@a.shop.example"]),
+        (b"any@old.example", [b"carl@c.example", b"boss"]),
+        (b"any@a.old.example", [b"any@a.old.example"]),
+        (b"self@shop.example", [b"self@shop.example", b"copy@a.example"]),
+        (b"any@whole.example", [b"keep@whole.example"]),
+        (b"keep@whole.example", [b"keep@whole.example"]),
+        (b"to-ceo", [b"ann@a.example"]),
+        (b"root@localhost", [b"local@a.example"]),
+        (b"root@box.example.org", [b"greg@isp.example"]),
+        (b"root", [b"greg@isp.example"]),
+        (b"who@elsewhere.example", [b"who@elsewhere.example"]),
+    ],
+)
+def test_an_address_and_a_domain_can_be_names(
+    tmp_path: Path, given_address: bytes, wanted: list[bytes]
+) -> None:
+    (tmp_path / "aliases").write_bytes(KEYED)
+    assert aliases.load([str(tmp_path / "aliases")]).resolve(given_address, HERE) == wanted
+
+
+def test_a_file_that_may_not_be_read_holds_up_local_mail_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(posix, "open", refuse)
+    known = aliases.load(["/etc/aliases"])
+    assert known.resolve(b"ann@a.example", HERE) == [b"ann@a.example"]
+    with pytest.raises(ConfigError):
+        known.resolve(b"root", HERE)
+
+
+# --- owners ------------------------------------------------------------------------------------
+
+OWNED = rb"""staff: ann@a.example, bob@b.example
+owner-staff: carl@c.example
+everybody: staff
+both: staff, dave@d.example
+owner-both: owners
+owners: eve@e.example, carl@c.example
+plain: ann@a.example
+owner-owner-staff: nobody@x.example
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        ([b"staff"], b"carl@c.example"),
+        ([b"STAFF"], b"carl@c.example"),
+        ([b"everybody"], b"carl@c.example"),
+        ([b"both"], b"eve@e.example"),
+        ([b"staff", b"staff"], b"carl@c.example"),
+        ([b"staff", b"plain"], b""),
+        ([b"staff", b"x@elsewhere.example"], b""),
+        ([b"staff", b"both"], b""),
+        ([b"owner-staff"], b""),
+        ([b"plain"], b""),
+        ([], b""),
+    ],
+)
+def test_the_owner_of_an_alias_is_the_owner_of_what_it_becomes(
+    tmp_path: Path, names: list[bytes], wanted: bytes
+) -> None:
+    (tmp_path / "aliases").write_bytes(OWNED)
+    known = aliases.load([str(tmp_path / "aliases")])
+    for name in names:
+        known.resolve(name, HERE)
+    assert known.owner(HERE) == wanted

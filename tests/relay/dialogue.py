@@ -2,13 +2,15 @@
 
 A file of tests/dialogues has three parts, separated by lines of dashes:
 
-    wish: starttls login            what the session must be (words: starttls, implicit, private, login)
+    wish: starttls login            what the session must be (words: starttls, implicit, private, login), and
+                                    chunks: the server has proven that it drops refused chunks
     auth: PLAIN LOGIN               the mechanisms of the configuration
     message: <a@x> <b@y> <c@y>      reverse-path, forward-paths; more words: 8bit, size=N, ret=, envid=;
                                     a forward-path may be followed by notify= and orcpt=
     ---
     S: 220 mail.example.net         what the server says
     C: EHLO client.example.net      what the client must say, no more and no less, before the server goes on
+    CONTENT, CHUNK                  what the client sends as the content after DATA, after BDAT
     TLS                             the handshake
     CLOSED                          the server closes the connection
     ---
@@ -30,7 +32,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sendmail_py.mail.envelope import Envelope, Recipient
-from sendmail_py.relay import sasl, smtp, trouble
+from sendmail_py.relay import chunking, sasl, smtp, trouble
 from sendmail_py.relay.faults import Fault, TransportFault
 from sendmail_py.relay.session import Session
 from sendmail_py.relay.transaction import Transaction
@@ -39,6 +41,7 @@ from sendmail_py.relay.transport import Connection
 FOLDER = Path(__file__).resolve().parent.parent / "dialogues"
 CONTENT = b"Subject: x\r\n\r\n.dot\r\n"
 ON_THE_WIRE = ["C: Subject: x", "C: ", "C: ..dot", "C: ."]
+CHUNK = ["C: Subject: x", "C: ", "C: .dot"]
 LOGIN = sasl.Login(b"greg", b"secret")
 
 
@@ -61,7 +64,7 @@ class Script:
                 self.auth = rest.split()
         self.talk = []
         for line in talk.split("\n"):
-            self.talk += ON_THE_WIRE if line == "CONTENT" else [line]
+            self.talk += {"CONTENT": ON_THE_WIRE, "CHUNK": CHUNK}.get(line, [line])
         self.end = [line for line in end.split("\n") if line]
 
 
@@ -118,10 +121,12 @@ class MemoryLine:
         self.sent: list[str] = []
         self.doing = ""
         self.peer = "memory"
+        self.sent = 0
         self.closed = False
 
     def send(self, octets: bytes, deadline: float, heard: Callable[[bytes], None]) -> None:
         """Compare with the script."""
+        self.sent += len(octets)
         assert octets.endswith(b"\r\n")
         for line in octets[:-2].split(b"\r\n"):
             expected = self.talk.popleft() if self.talk else "nothing"
@@ -174,7 +179,8 @@ def play(script: Script, line: Any, trace: Callable[[str], None] | None = None) 
         mechanisms=script.auth,
     )
     try:
-        session.play(smtp.relay(session.play(smtp.opening(wish))))
+        server = session.play(smtp.opening(wish))
+        session.play((chunking if "chunks" in script.wish else smtp).relay(server))
         session.play(smtp.closing())
     except Fault as fault:
         mail.results.append(f"fault: {fault}")

@@ -40,6 +40,7 @@ class World:
         )
         file.write_text(text)
         self.config: Config = config_module.load({"HOME": str(folder)}, str(file))
+        self.config.queue.report, self.config.queue.warn_after = "none", 0  # test_reporter.py has them
         for setting in self.config.smarthosts:
             setting.ca_file = setting.ca_file or self.ca_file
         self.log_file = folder / "log"
@@ -55,8 +56,8 @@ class World:
             table |= {"user": "greg", "password": "secret"}
         world = cls(folder, table | keys)
         for setting in world.config.smarthosts:
-            setting.timeout = 0.25  # type: ignore[assignment]
-            setting.connect_timeout = 0.5  # type: ignore[assignment]
+            setting.timeout = 0.25
+            setting.connect_timeout = 0.5
         return world
 
     def put(
@@ -73,7 +74,6 @@ class World:
         new.envelope(envelope)
         new.write(content)
         new.commit()
-        os.close(new.folder)
         return new.queue_id
 
     def flush(self, **options: object) -> Summary:

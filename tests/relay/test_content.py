@@ -33,7 +33,7 @@ def test_stuffs_wherever_the_content_is_cut(content: bytes, wire: bytes, size: i
 @pytest.mark.parametrize("size", [1, 2, 100])
 def test_a_bare_cr_or_lf_never_gets_an_end(content: bytes, size: int) -> None:
     chunks = [content[at : at + size] for at in range(0, len(content), size)]
-    sent = []
+    sent: list[bytes] = []
     with pytest.raises(BareLineEndError):
         sent.extend(stuffed(chunks))
     assert b"\r\n.\r\n" not in b"".join(sent)

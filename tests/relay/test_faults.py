@@ -193,7 +193,7 @@ def test_trouble_in_the_middle_of_the_content(
     monkeypatch.setattr(session, "SLOWEST", 1e8)
     with one_session(*UP_TO_DATA, *steps) as port:
         world = World(tmp_path, {"name": "isp", "port": port, "tls": "none"})
-        world.config.smarthosts[0].timeout = 0.25  # type: ignore[assignment]
+        world.config.smarthosts[0].timeout = 0.25
         queue_id = world.put(b"r@y.example", content=BIG)
         began = time.monotonic()
         summary = world.flush()

@@ -171,7 +171,11 @@ def test_a_literal_asks_nobody(host: str, family: int, monkeypatch: pytest.Monke
 
 
 def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1.5) or [])
+    def hang(*_: object, **__: object) -> list[object]:
+        time.sleep(1.5)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     began = time.monotonic()
     with pytest.raises(TransportFault, match=r"look-up of slow\.example: timed out"):
         transport.resolve("slow.example", 25, 0.1)

@@ -15,6 +15,7 @@ from sendmail_py.relay.faults import (
 from sendmail_py.relay.outcome import AGAIN, DEFERRED, DELIVERED, FAILED, Outcome
 from sendmail_py.relay.reply import Reply
 from sendmail_py.relay.transaction import DATA, END, MAIL, RCPT, UNSENT, Verdict
+from sendmail_py.spool import tries
 
 JUDGEMENTS = [
     (END, 250, b"2.0.0 queued", DELIVERED, "2.0.0"),
@@ -123,11 +124,50 @@ def test_retry_min_zero_means_at_once_every_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "tries", "expired"),
-    [(6 * 86400, 3, True), (6 * 86400, 2, False), (4 * 86400, 100, False), (-86400, 100, False)],
+    ("age", "tries", "waited", "expired"),
+    [
+        (6 * 86400, 3, 6 * 86400, True),
+        (6 * 86400, 3, 2.5 * 86400, True),
+        (6 * 86400, 2, 6 * 86400, False),
+        (6 * 86400, 3, 2.4 * 86400, False),
+        (4 * 86400, 100, 4 * 86400, False),
+        (-86400, 100, 6 * 86400, False),
+        (50 * 365 * 86400, 100, 86400, False),
+    ],
 )
-def test_expires_by_the_clock_and_by_tries(age: float, tries: int, expired: bool) -> None:
-    assert trouble.is_expired(1e9, 5 * 86400, tries, 1e9 + age) == expired
+def test_expires_by_the_clock_by_tries_and_by_what_was_seen_of_the_wait(
+    age: float, tries: int, waited: float, expired: bool
+) -> None:
+    assert trouble.is_expired(1e9, 5 * 86400, tries, waited, 1e9 + age) == expired
+
+
+@pytest.mark.parametrize(
+    ("step", "counted"), [(600, 600), (0, 0), (-1e9, 0), (2 * 86400, 1.25 * 86400), (1e9, 1.25 * 86400)]
+)
+def test_a_step_of_the_wait_counts_for_a_quarter_of_the_lifetime_at_most(step: float, counted: float) -> None:
+    assert trouble.waited_until(100, 1e9, 1e9 + step, 5 * 86400) == 100 + counted
+
+
+THROTTLING = [
+    (450, "4.7.28 Our system has detected an unusual rate of unsolicited mail", True),
+    (451, "4.7.1 Rate limit exceeded, slow down", True),
+    (454, "4.7.0 Too many messages, try again later", True),
+    (450, "4.7.1 Sending limit reached", True),
+    (451, "4.7.1 Throttled", True),
+    (450, "4.2.1 The user is receiving mail at a rate that exceeds the limit", False),
+    (450, "4.2.0 Greylisted", False),
+    (451, "4.7.1 Greylisting in action, please come back later", False),
+    (452, "4.3.1 Too many messages", False),
+    (451, "4.3.0 Temporary local problem", False),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "throttling"), THROTTLING)
+def test_a_reply_about_our_rate_is_told_from_one_about_the_message(
+    code: int, text: str, throttling: bool
+) -> None:
+    found = trouble.judge(Verdict(transaction.RCPT, Reply(code, [text.encode()])))
+    assert (found.kind, found.cause == "throttled") == (DEFERRED, throttling)
 
 
 def test_an_expired_recipient_keeps_the_last_reason() -> None:
@@ -140,4 +180,4 @@ def test_an_expired_recipient_keeps_the_last_reason() -> None:
     ("due", "is_due"), [(0, True), (1000, True), (1001, False), (1000 + 14400, False), (1000 + 20000, True)]
 )
 def test_due_times_of_a_clock_that_jumped_count_as_due(due: float, is_due: bool) -> None:
-    assert trouble.is_due(due, 1000, 14400) == is_due
+    assert tries.is_due(due, 1000, 14400) == is_due

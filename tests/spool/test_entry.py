@@ -23,6 +23,7 @@ def sample() -> Envelope:
     )
     envelope.uid, envelope.login = 1000, b"alice"
     envelope.original, envelope.rule = b"alice@nas", b"users"
+    envelope.changes = [(b"from", b"users", b'"a\tb"@nas', b"me@example.net")]
     envelope.body, envelope.ret, envelope.envid = b"8BITMIME", b"HDRS", b"id-1"
     return envelope
 
@@ -33,6 +34,7 @@ RECORDS = (
     b"U 1000 alice\n"
     b"S me@example.net\n"
     b"O users alice@nas\n"
+    b'X from\tusers\t"a b"@nas\tme@example.net\n'
     b"B 8BITMIME\n"
     b"T HDRS\n"
     b"V id-1\n"

@@ -210,6 +210,7 @@ def test_unfinished_files_of_killed_writers_are_removed_and_of_living_ones_not(s
     living = draft.begin(spool.directory, NOW)
     dead = draft.begin(spool.directory, NOW)
     os.close(dead.fd)
+    spool.listing()
     spool.clean()
     assert names(spool) == ["." + living.queue_id]
     living.envelope(Envelope(b"", [Recipient(b"a@example.org")], 1.0))

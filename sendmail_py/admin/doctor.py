@@ -1,0 +1,201 @@
+"""sendmail-py doctor: one look at everything that keeps mail from leaving, in the order of its way.
+
+Each check yields findings of three kinds: "ok", "warn" (mail leaves, or may leave, in a way that is not meant)
+and "bad" (it does not leave). A finding other than "ok" names its cure. Nothing is changed but the verdicts on
+domains that the spool keeps; no secret is read, no server but DNS is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+
+import click
+
+from sendmail_py.admin import bundle, check, domains, launcher, setting
+from sendmail_py.admin.install import package_folder
+from sendmail_py.admin.setting import count, span
+from sendmail_py.errors import EX_CONFIG, EX_OK, EX_UNAVAILABLE, ConfigError, printable
+from sendmail_py.policy import identity
+from sendmail_py.policy.config import Config
+from sendmail_py.policy.masquerade import SenderRules
+from sendmail_py.relay.resolver import Resolver
+from sendmail_py.spool import breaker
+from sendmail_py.spool.queue import Spool
+
+OK, WARN, BAD = "ok", "warn", "bad"
+HEAD = 4096  # octets of a file that say whether it is a launcher of ours
+OLD = 4 * 3600  # seconds; a message that waits longer is worth a word
+MOUNTS = "/proc/self/mounts"
+FLEETING = ("tmpfs", "ramfs", "overlay")
+
+Finding = tuple[str, str]
+
+
+@click.command(short_help="Find out why mail does not leave.")
+@click.option("--offline", is_flag=True, help="Do not ask DNS.")
+@setting.file_option
+def doctor(offline: bool, file: str | None) -> int:
+    """Check the installation, the configuration, the sender, DNS and the queue.
+
+    One line for each finding, "warn" and "bad" with the cure. Exits with 0 when mail can leave, 69 when
+    something keeps it from leaving, 78 when the configuration is wrong.
+    """
+    status = EX_OK
+    for kind, text in findings(file, None if offline else Resolver()):
+        click.echo(f"{kind:<5} {text}")
+        status = EX_UNAVAILABLE if kind == BAD else status
+    return status
+
+
+def findings(file: str | None, resolver: Resolver | None) -> Iterator[Finding]:
+    """Everything there is to say; resolver None asks nobody."""
+    yield from installation()
+    try:
+        found = setting.load(file)
+    except ConfigError as fault:
+        click.echo(f"{BAD:<5} {fault}")
+        raise click.exceptions.Exit(EX_CONFIG) from None
+    yield from configuration(found)
+    yield from spool(found)
+    yield from sender(found)
+    if resolver is not None:
+        yield from network(found, resolver)
+    yield from queue(found)
+
+
+def installation() -> Iterator[Finding]:
+    """Is the first sendmail of the path ours, and does it start as fast as it can?"""
+    path = shutil.which("sendmail", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib")
+    if path is None:
+        yield WARN, "no command sendmail in PATH; run: sendmail-py install --bindir DIR"
+        return
+    shown = printable(path, 4096)
+    with open(path, "rb") as opened:
+        head = opened.read(HEAD)
+    if not launcher.is_ours(head):
+        yield WARN, f"{shown} is not a launcher of ours: callers may reach another mail system"
+        return
+    interpreter = head.partition(b"\n")[0].removeprefix(b"#!").split(b" ")[0]
+    if not os.access(interpreter, os.X_OK):
+        yield BAD, f"{shown}: {printable(interpreter)} cannot be run; run: sendmail-py install again"
+        return
+    yield OK, f"sendmail is {shown}"
+    package = os.path.join(package_folder(), "sendmail_py")
+    if repr(package.rpartition("/")[0]).encode() not in head:
+        yield WARN, f"{shown} starts another copy of sendmail_py than this; run: sendmail-py install again"
+    elif not os.path.exists(bundle.path_of(package, bundle.START)):
+        yield WARN, "the modules are not linked, every command starts slower; run: sendmail-py install again"
+
+
+def configuration(found: Config) -> Iterator[Finding]:
+    """What the configuration leaves to wish for; see sendmail-py config check."""
+    read = ", ".join([printable(path, 4096) for path in found.files])
+    yield OK, f"configuration: {read or 'no file; the defaults hold'}"
+    if not found.smarthosts:
+        yield BAD, "no smart host: mail waits; add a [[smarthost]] to the configuration"
+    senders = set(check.domains(found))  # told by the check of the sender
+    for text in check.warnings(found, os.environ):
+        if not text.startswith("no smart host") and text not in senders:
+            yield WARN, text
+
+
+def spool(found: Config) -> Iterator[Finding]:
+    """Can the spool be written, by its owner only, on a disk?"""
+    folder = found.queue.directory
+    if not folder:
+        return  # the configuration's check says so
+    shown = printable(folder, 4096)
+    try:
+        status = os.stat(folder)
+    except FileNotFoundError:
+        yield from writable(parent_of(folder), f"spool: {shown} is made by the first message")
+        return
+    except OSError as error:
+        yield BAD, f"spool: {shown}: {error.strerror}; set queue.directory or HOME"
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        yield BAD, f"spool: {shown} is no folder; move it away"
+        return
+    yield from writable(folder, f"spool: {shown}")
+    if status.st_mode & 0o077:
+        yield WARN, f"spool: {shown} is open to others; run: chmod 700 {shown}"
+    kind = file_system(folder)
+    if kind in FLEETING:
+        yield WARN, f"spool: {shown} is on {kind} and may be gone after a restart; set queue.directory"
+
+
+def parent_of(folder: str) -> str:
+    """The nearest folder above that exists."""
+    while not os.path.isdir(folder) and folder != "/":
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def writable(folder: str, good: str) -> Iterator[Finding]:
+    """Whether files can be made in a folder; `good` is said if so."""
+    if os.access(folder, os.W_OK | os.X_OK):
+        yield OK, good
+    else:
+        yield BAD, f"{printable(folder, 4096)} cannot be written by {check.login()}; set queue.directory"
+
+
+def file_system(folder: str) -> str:
+    """The kind of file system a folder is on, "" if the system does not say."""
+    try:
+        with open(MOUNTS, encoding="utf-8", errors="replace") as opened:
+            mounts = [line.split(" ")[1:3] for line in opened]
+    except OSError:
+        return ""
+    whole = os.path.realpath(folder) + "/"
+    fitting = [(len(at), kind) for at, kind in mounts if whole.startswith(at.rstrip("/") + "/")]
+    return max(fitting, default=(0, ""))[1]
+
+
+def sender(found: Config) -> Iterator[Finding]:
+    """Will anybody be able to answer?"""
+    rules = SenderRules(found, identity.host(found), identity.of(os.getuid()))
+    bad = list(check.domains(found))
+    for text in bad:
+        yield WARN, text
+    if not bad:
+        yield OK, f"sender: {printable(rules.default())} for {check.login()}"
+
+
+def network(found: Config, resolver: Resolver) -> Iterator[Finding]:
+    """What DNS says about the sender's domain, the smart hosts and our own name."""
+    host = identity.host(found)
+    rules = SenderRules(found, host, identity.of(os.getuid()))
+    bad = domains.remarks(found, host, rules.default(), resolver)
+    for text in bad:
+        yield WARN, text
+    if not bad:
+        yield OK, "DNS: the sender's domain can receive mail, its SPF allows the smart host, EHLO has a name"
+
+
+def queue(found: Config) -> Iterator[Finding]:
+    """What waits, since when, and what holds it up."""
+    folder = found.queue.directory
+    if not folder or not os.path.isdir(folder):
+        return
+    opened = Spool(folder)
+    now = time.time()
+    waiting = opened.listing()
+    names = {one.name for one in found.smarthosts}
+    for name, pause in breaker.read(folder).items():
+        if name in names and pause.until > now:
+            left = span(pause.until - now)
+            reason = printable(pause.reason, 300)
+            yield BAD, f"smart host {printable(name, 64)} is left alone for {left} after a fault: {reason}"
+    failed = len(opened.failed())
+    if failed:
+        yield WARN, f"{count(failed)} failed for good; see: sendmail-py queue list --failed"
+    ages = [now - os.stat(os.path.join(folder, "queue", one.queue_id)).st_mtime for one in waiting[:1]]
+    if ages and ages[0] > OLD:
+        text = f"{count(len(waiting))} waiting, the oldest for {span(ages[0])}; does cron run sendmail -q?"
+        yield WARN, f"{text} see: sendmail-py queue list"
+    else:
+        yield OK, f"queue: {count(len(waiting))} waiting"

@@ -1,0 +1,86 @@
+"""sendmail-py queue flush: a queue run for a person, with progress on a terminal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import click
+
+from sendmail_py.admin import selection, setting
+from sendmail_py.admin.setting import count, size, span
+from sendmail_py.errors import EX_OK, EX_TEMPFAIL, ConfigError
+from sendmail_py.policy.config import Config
+from sendmail_py.relay import flush as relay
+from sendmail_py.relay.flush import Summary
+from sendmail_py.spool.queue import Spool
+
+PAUSE = 1.0  # seconds between two looks at what is due, with --wait
+
+
+@click.command()
+@setting.file_option
+@click.option("--limit", metavar="N", type=click.IntRange(1), default=0, help="At most N messages.")
+@click.option("--wait", is_flag=True, help="Go on until the queue is empty or --timeout is over.")
+@click.option("--timeout", metavar="TIME", callback=selection.seconds, help="With --wait: longest time.")
+def flush(file: str | None, limit: int, wait: bool, timeout: int | None) -> int:
+    """Send what is in the queue now, due or not.
+
+    SIGTERM and interrupt finish the message in hand. Status 75 when mail is left.
+    """
+    config = setting.load(file)
+    if not config.smarthosts:
+        raise ConfigError("no smart host is configured; the queue waits, see sendmail-py.toml(5)")
+    spool, stop = setting.spool(config), watch_for_stop()
+    deadline = time.monotonic() + timeout if timeout is not None else None
+    summary = once(config, spool, stop, limit)
+    while wait and not stop() and not limit and spool.listing():
+        if deadline is not None and time.monotonic() >= deadline:
+            break
+        time.sleep(PAUSE)
+        again = relay.run(config, spool, stop=stop)
+        summary.delivered += again.delivered
+        summary.failed += again.failed
+    return told(spool, summary)
+
+
+def watch_for_stop() -> Callable[[], bool]:
+    """Let the usual signals ask for the end; returns "was it asked?"."""
+    asked: list[int] = []
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: asked.append(number))
+    return lambda: bool(asked)
+
+
+def once(config: Config, spool: Spool, stop: Callable[[], bool], limit: int) -> Summary:
+    """One run over everything; on a terminal a bar shows messages, rate and time left."""
+    listing = spool.listing()
+    spool.clean()
+    total = min(len(listing), limit or len(listing))
+    if not total or not sys.stderr.isatty():
+        return relay.run(config, spool, force=True, stop=stop, limit=limit)
+    begin, done = time.monotonic(), 0
+    with click.progressbar(length=total, label="sending", file=sys.stderr, show_pos=True) as bar:
+
+        def seen(octets: int) -> None:
+            nonlocal done
+            done += octets
+            rate = done / max(0.001, time.monotonic() - begin)
+            bar.label = f"sending, {size(done)}, {size(int(rate))}/s"
+            bar.update(1)
+
+        summary = relay.run(config, spool, force=True, stop=stop, limit=limit, seen=seen)
+    click.echo(f"took {span(time.monotonic() - begin)}", err=True)
+    return summary
+
+
+def told(spool: Spool, summary: Summary) -> int:
+    """What came of it, in one line; the status."""
+    left = len(spool.listing())
+    fault = f"; {summary.fault}" if summary.fault else ""
+    click.echo(
+        f"{summary.delivered} delivered, {summary.failed} failed, {count(left)} left in the queue{fault}"
+    )
+    return EX_TEMPFAIL if left else EX_OK

@@ -1,0 +1,264 @@
+"""sendmail-py queue hold, release, retry, bounce, requeue, export, import: what people do with messages.
+
+Guarantees: a message that somebody else has in hand is left alone and told (status 75); what cannot be taken
+back asks first, with the number of messages; --dry-run changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from sendmail_py import maillog
+from sendmail_py.admin import selection, setting
+from sendmail_py.admin.message import Message
+from sendmail_py.admin.selection import Selection
+from sendmail_py.admin.setting import count
+from sendmail_py.errors import EX_OK, EX_TEMPFAIL, DataError, UsageError, printable
+from sendmail_py.policy.config import Config
+from sendmail_py.relay import senders
+from sendmail_py.relay.reporter import Reporter
+from sendmail_py.spool import draft, refused, steering
+from sendmail_py.spool.claim import Claim, open_message
+from sendmail_py.spool.queue import FOREVER, Spool, Waiting
+from sendmail_py.spool.steering import BusyError
+
+Step = Callable[[Config, Spool, Message], None]
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only say which messages it would be.")
+failed_option = click.option("--failed", is_flag=True, help="The failed messages instead of the queue.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def preview(found: list[Message], verb: str) -> int:
+    """What a command would do; nothing is done."""
+    for message in found:
+        sender = message.listed.envelope.reverse_path if message.listed else b""
+        click.echo(f"{message.queue_id}  <{printable(sender)}>")
+    click.echo(f"would {verb} {count(len(found))}")
+    return EX_OK
+
+
+def confirmed(number: int, verb: str, question: str) -> bool:
+    """Ask a person; `question` has a place for the number of messages. UsageError when there is none."""
+    if not setting.asks():
+        raise UsageError(f"{count(number)} to {verb} and nobody to ask; give --yes if you mean it")
+    return click.confirm(question.format(count(number)))
+
+
+def carry_out(config: Config, verb: str, past: str, given: dict[str, Any], step: Step) -> int:
+    """Do one thing to all messages chosen, and say to how many; EX_TEMPFAIL when some were in use."""
+    chosen = Selection(**given)
+    chosen.check(failed_only=verb == "requeue")
+    spool = setting.spool(config)
+    found = [one for one in chosen.find(spool, time.time()) if one.listed is not None]
+    if given.get("dry_run"):
+        return preview(found, verb)
+    asks = found and verb == "bounce" and not given.get("yes")
+    if asks and not confirmed(len(found), verb, "Return {} to the senders as undeliverable?"):
+        click.echo("nothing was changed")
+        return EX_OK
+    done, status = 0, EX_OK
+    for message in found:
+        try:
+            step(config, spool, message)
+        except BusyError as fault:
+            sys.stderr.write(f"sendmail-py: {fault}\n")
+            status = EX_TEMPFAIL
+            continue
+        maillog.record(message.queue_id, [("status", past)], "by sendmail-py")
+        done += 1
+    click.echo(f"{past} {count(done)}")
+    return status
+
+
+def in_queue(message: Message) -> Waiting:
+    """The line of a message that must be in the queue; DataError when it has failed."""
+    if message.failed:
+        raise DataError(f"{message.queue_id} has failed; sendmail-py queue requeue puts it back")
+    return message.waiting
+
+
+@click.command()
+@setting.file_option
+@click.option("--for", "span", callback=selection.seconds, metavar="TIME", help="Only for so long (30m, 4h, 5d).")
+@dry_run_option
+@selection.options
+def hold(file: str | None, span: float | None, **given: Any) -> int:
+    """Keep messages in the queue: no flush sends them until they are released."""
+    until = FOREVER if span is None else int(time.time() + span)
+    config = setting.load(file)
+
+    def step(config: Config, spool: Spool, message: Message) -> None:
+        steering.hold(spool, in_queue(message), until)
+
+    return carry_out(config, "hold", "held", given, step)
+
+
+@click.command()
+@setting.file_option
+@dry_run_option
+@selection.options
+def release(file: str | None, **given: Any) -> int:
+    """Let held messages go, and those whose answer is unknown; the next flush tries them."""
+    return carry_out(
+        setting.load(file),
+        "release",
+        "released",
+        given,
+        lambda config, spool, message: steering.release(spool, in_queue(message)),
+    )
+
+
+@click.command()
+@setting.file_option
+@dry_run_option
+@selection.options
+def retry(file: str | None, **given: Any) -> int:
+    """Make messages due now, whatever was tried; refusals of their senders are forgotten."""
+
+    def step(config: Config, spool: Spool, message: Message) -> None:
+        steering.retry(spool, in_queue(message))
+        forget_refusals(spool, message)
+
+    return carry_out(setting.load(file), "retry", "made due", given, step)
+
+
+@click.command()
+@setting.file_option
+@yes_option
+@dry_run_option
+@selection.options
+def bounce(file: str | None, **given: Any) -> int:
+    """Give up messages now: the senders get a failure report, the messages go to the failed ones.
+
+    Asks first.
+    """
+
+    def step(config: Config, spool: Spool, message: Message) -> None:
+        claim = steering.take(spool, in_queue(message))
+        steering.give_up(claim, int(time.time()), "returned by the owner of the queue")
+        Reporter(config, spool, time.time).finish(claim)
+        spool.settle()
+
+    return carry_out(setting.load(file), "bounce", "bounced", given, step)
+
+
+@click.command()
+@setting.file_option
+@failed_option
+@dry_run_option
+@selection.options
+def requeue(file: str | None, **given: Any) -> int:
+    """Try failed messages again, for the recipients that failed.
+
+    The sender rules are applied again, also to a message that is still in the queue.
+    """
+
+    def step(config: Config, spool: Spool, message: Message) -> None:
+        queue_id = message.queue_id
+        if message.failed:
+            queue_id = steering.requeue(spool, message.waiting)
+        waiting = next((one for one in spool.listing() if one.queue_id == queue_id), None)
+        if waiting is None:
+            return
+        claim = steering.take(spool, waiting)
+        try:
+            senders.apply_again(claim, config)
+            steering.make_due(claim)
+        finally:
+            claim.release()
+        forget_refusals(spool, message)
+
+    return carry_out(setting.load(file), "requeue", "requeued", given, step)
+
+
+def forget_refusals(spool: Spool, message: Message) -> None:
+    """The sender of a message may be tried again."""
+    known = refused.read(spool.directory)
+    sender = printable(message.listed.envelope.reverse_path, 1100) if message.listed else ""
+    rest = {key: one for key, one in known.items() if key[1] != sender}
+    if len(rest) < len(known):
+        refused.write(spool.directory, rest)
+
+
+@click.command()
+@setting.file_option
+@failed_option
+@click.option("--to", "folder", required=True, type=click.Path(), help="A folder; made if needed.")
+@selection.options
+def export(file: str | None, folder: str, **given: Any) -> int:
+    """Copy messages as queue files, which import reads, into a folder. They stay in the queue."""
+    chosen = Selection(**given)
+    chosen.check()
+    spool = setting.spool(setting.load(file))
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    copied = 0
+    for message in chosen.find(spool, time.time()):
+        copy(message, f"{folder}/{message.queue_id}")
+        copied += 1
+    click.echo(f"exported {count(copied)} to {printable(folder)}")
+    return EX_OK
+
+
+def copy(message: Message, path: str) -> None:
+    """The queue file of a message as a new file, durable."""
+    source = open_message(message.folder(), message.queue_id, os.O_RDONLY)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(source, "rb") as old, open(target, "wb") as new:
+        shutil.copyfileobj(old, new)
+        new.flush()
+        os.fsync(new.fileno())
+
+
+@click.command("import")
+@setting.file_option
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+def import_(file: str | None, paths: tuple[str, ...]) -> int:
+    """Put queue files, as export writes them, into the queue, each as a new message.
+
+    A recipient that was delivered stays so; one that failed is tried again.
+    """
+    spool = setting.spool(setting.load(file))
+    for path in paths:
+        name = os.path.basename(path)
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+        claim = Claim(folder, name, "", open_message(folder, name, os.O_RDONLY))
+        try:
+            claim.check()
+            queue_id = insert(spool, claim)
+        finally:
+            claim.release()
+            os.close(folder)
+        maillog.record(queue_id, [("status", "queued")], f"imported from {printable(path)}")
+        click.echo(queue_id)
+    click.echo(f"imported {count(len(paths))}")
+    return EX_OK
+
+
+def insert(spool: Spool, claim: Claim) -> str:
+    """A message under a new id, with the envelope and content of an old file; returns the id."""
+    envelope = claim.envelope
+    for one in envelope.recipients:
+        one.state = b"D" if one.state in b"DL" else b"T"
+    if not envelope.having(b"T"):
+        raise DataError(f"{claim.queue_id}: every recipient has the message already; nothing was imported")
+    new = draft.begin(spool.directory, time.time_ns())
+    try:
+        new.envelope(envelope)
+        for piece in claim.chunks():
+            new.write(piece)
+        new.commit()
+    except BaseException:
+        new.discard()
+        raise
+    return new.queue_id
+
+
+COMMANDS = (hold, release, retry, bounce, requeue, export, import_)

@@ -1,0 +1,51 @@
+"""Where a user's own files are: the home folder and the XDG base folders, like platformdirs."""
+
+from __future__ import annotations
+
+import posix
+import pwd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def home(environ: Mapping[str, str]) -> str:
+    """The home folder: HOME, unless that is somebody else's and passwd(5) knows better; "" when nobody knows.
+
+    Some cron daemons run a user's command with root's HOME, sudo mails with HOME=/: mail must not be lost
+    in a folder that is not the sender's, nor wait in one where his flush does not look.
+    """
+    folder = environ.get("HOME", "")
+    if folder[:1] != "/":
+        return account_home()
+    if is_own(folder, missing=True):
+        return folder
+    other = account_home()
+    return other if is_own(other, missing=False) else folder
+
+
+def account_home() -> str:
+    """The home folder in passwd(5), "" for a user without an account."""
+    try:
+        folder = pwd.getpwuid(posix.getuid()).pw_dir
+    except KeyError:
+        return ""
+    return folder if folder[:1] == "/" else ""
+
+
+def is_own(folder: str, missing: bool) -> bool:
+    """Whether a folder, never the root folder, is the user's; `missing` is the answer when nobody knows."""
+    try:
+        return folder.strip("/") != "" and posix.stat(folder).st_uid == posix.getuid()
+    except OSError:
+        return missing
+
+
+def base_folder(environ: Mapping[str, str], name: str, below: str) -> str:
+    """An XDG base folder: variable `name` if that is an absolute path, else `below` the home; "" if none."""
+    folder = environ.get(name, "")
+    if folder[:1] == "/":
+        return folder.rstrip("/")
+    folder = home(environ)
+    return folder.rstrip("/") + below if folder else ""

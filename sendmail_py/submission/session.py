@@ -1,0 +1,90 @@
+"""What the commands of an SMTP dialogue mean for the queue; the rules are those for a message on stdin.
+
+Guarantees: sender rules, aliases, completion of the header, removal of Bcc and durability are those of
+submit.py; a fault is raised, and what was accepted before it stays as it was.
+"""
+
+from __future__ import annotations
+
+from sendmail_py.mail import address
+from sendmail_py.mail.envelope import Envelope, Recipient
+from sendmail_py.submission import recipients
+from sendmail_py.submission.intake import Intake
+from sendmail_py.submission.submit import address_envelope, enqueue, known_aliases, send_as_owner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sendmail_py.policy.masquerade import SenderRules
+    from sendmail_py.submission.smtp_command import Mail, Rcpt
+
+
+class MailData(Intake):
+    """The mail data of a dialogue as a message; `content` yields it in pieces, none of them empty."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: Iterator[bytes], limit: int) -> None:
+        super().__init__(-1, False, limit)
+        self.content = content
+
+    def read(self) -> bytes:
+        """See Intake."""
+        return next(self.content, b"")
+
+    def drain(self) -> None:
+        """Take what is left and forget it."""
+        for _ in self.content:
+            pass
+
+    @property
+    def too_large(self) -> bool:
+        """Whether it is larger than allowed."""
+        return self.octets > self.limit
+
+
+class Session:
+    """A user's transactions, one after the other.
+
+    aliases  whether aliases are looked at (not with -n)
+    name     full name for a From: that is missing, "" for none
+    envelope the one that MAIL began
+    """
+
+    __slots__ = ("aliases", "envelope", "found", "known", "name", "rules")
+
+    def __init__(self, rules: SenderRules, aliases: bool, name: str) -> None:
+        self.rules = rules
+        self.aliases = aliases
+        self.name = name
+        self.begin(Envelope(b"", []))
+
+    def begin(self, envelope: Envelope) -> None:
+        """A new transaction; the alias files are read anew when a local name asks for them."""
+        self.envelope = envelope
+        self.found: dict[bytes, Recipient] = {}
+        self.known = known_aliases(self.rules.config, self.aliases)
+
+    def mail(self, command: Mail) -> None:
+        """MAIL. Raises AddressError, NotPermittedError."""
+        envelope = Envelope(b"", [])
+        if command.path:
+            address.check(recipients.complete(command.path.removeprefix(b"\\"), self.rules.host))
+        address_envelope(envelope, self.rules, command.path)
+        envelope.body, envelope.ret, envelope.envid = command.body, command.ret, command.envid
+        self.begin(envelope)
+
+    def rcpt(self, command: Rcpt) -> None:
+        """RCPT: one name may be several recipients. Raises DataError, ConfigError, TemporaryError."""
+        for one in recipients.resolve([command.path], self.rules.host, self.known):
+            one.notify = command.notify
+            one.orcpt = command.orcpt or one.orcpt
+            if self.found.setdefault(address.canonical(one.address), one) is one:
+                self.envelope.recipients.append(one)
+
+    def queue(self, message: MailData, nanoseconds: int, last_moment: Callable[[], None]) -> str:
+        """The mail data; returns the queue id when the message is durable. Raises as submit does."""
+        fields = message.header()
+        send_as_owner(self.envelope, self.rules, recipients.owner(self.rules.host, self.known))
+        return enqueue(self.envelope, fields, message, self.rules, self.name, nanoseconds, last_moment)

@@ -1,0 +1,148 @@
+"""Senders and recipients of real submissions: what leaves, and what is written down about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from support.launch import Sandbox
+
+CONFIG = """\
+[identity]
+domain = "example.net"
+[masquerade]
+domain = "example.net"
+[masquerade.users]
+"*@old.example" = "*@new.example"
+[aliases]
+files = ["ALIASES"]
+"""
+
+
+@pytest.fixture
+def box(sandbox: Sandbox) -> Sandbox:
+    """A machine with aliases."""
+    folder = sandbox.folder
+    (folder / "aliases").write_text(
+        f"staff: :include:{folder}/staff\nowner-staff: boss@nas.lan\nsales@shop.example: ann@a.example\n"
+    )
+    (folder / "staff").write_text("ann@a.example\nbob@b.example # new\n")
+    sandbox.configure(CONFIG.replace("ALIASES", str(folder / "aliases")))
+    return sandbox
+
+
+def only_message(box: Sandbox) -> tuple[list[str], bytes]:
+    """The records and the message of the one queue file."""
+    (path,) = [one for one in (box.spool / "queue").iterdir() if len(one.name) == 12]
+    records, _, message = path.read_bytes().partition(b"\n\n")
+    return records.decode().split("\n"), message
+
+
+def test_changes_of_the_header_are_in_the_queue_file_and_in_the_log(box: Sandbox) -> None:
+    message = b'From: "A, B" <root@nas.lan>\nReply-To: x@old.example, fine@example.org\nTo: y@example.org\n\nhi\n'
+    assert box.run("sendmail", "-f", "a@example.org", "y@example.org", stdin=message).returncode == 0
+    records, stored = only_message(box)
+    assert [one for one in records if one.startswith("X")] == [
+        "X from\tdomain\troot@nas.lan\troot@example.net",
+        "X reply-to\taddress\tx@old.example\tx@new.example",
+    ]
+    assert b'From: "A, B" <root@example.net>\r\nReply-To: x@new.example, fine@example.org\r\n' in stored
+    assert "from=root@nas.lan -> root@example.net (domain)" in box.log()
+    assert b"nas.lan" not in stored, "nothing about it in the message itself"
+
+
+def test_a_message_that_needs_no_repair_has_no_record_of_one(box: Sandbox) -> None:
+    message = b"From: a@example.org\nTo: y@example.org\n\nhi\n"
+    assert box.run("sendmail", "-f", "a@example.org", "y@example.org", stdin=message).returncode == 0
+    records, _ = only_message(box)
+    assert not [one for one in records if one[:1] in "OX"]
+
+
+def test_a_lists_owner_is_the_envelope_sender_and_not_the_author(box: Sandbox) -> None:
+    assert box.run("sendmail", "-f", "greg@example.org", "staff", stdin=b"Subject: x\n\nhi\n").returncode == 0
+    records, stored = only_message(box)
+    assert "S boss@example.net" in records
+    assert "O owner greg@example.org" in records
+    assert [one.split()[-1] for one in records if one.startswith("R")] == ["ann@a.example", "bob@b.example"]
+    assert b"From: greg@example.org\r\n" in stored
+
+
+def test_a_report_to_a_list_stays_a_report(box: Sandbox) -> None:
+    assert box.run("sendmail", "-f", "<>", "staff", stdin=b"\nhi\n").returncode == 0
+    assert "S " in only_message(box)[0]
+
+
+def test_owners_hold_in_an_smtp_dialogue_too(box: Sandbox) -> None:
+    talk = b"EHLO x\r\nMAIL FROM:<greg@example.org>\r\nRCPT TO:<staff>\r\nDATA\r\nSubject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"
+    assert box.run("sendmail", "-bs", stdin=talk).returncode == 0
+    assert "S boss@example.net" in only_message(box)[0]
+
+
+def test_an_address_elsewhere_can_have_an_alias(box: Sandbox) -> None:
+    assert box.run("sendmail", "sales@shop.example", stdin=b"\nhi\n").returncode == 0
+    assert [one for one in only_message(box)[0] if one.startswith("R")] == [
+        "RT - rfc822;sales@shop.example ann@a.example"
+    ]
+
+
+def test_a_list_that_others_can_write_holds_up_its_mail(box: Sandbox) -> None:
+    (box.folder / "staff").chmod(0o666)
+    done = box.run("sendmail", "staff", stdin=b"\nhi\n")
+    assert done.returncode == 78
+    assert b"chmod go-w" in done.stderr
+    assert box.run("sendmail", "x@example.org", stdin=b"\nhi\n").returncode == 0
+    assert b"aliases:1: " in box.run("newaliases").stderr
+
+
+def test_a_domain_that_dns_called_dead_is_repaired_like_any_other(box: Sandbox) -> None:
+    box.spool.mkdir(parents=True, mode=0o700)
+    now = int(time.time())
+    (box.spool / "domains").write_text(f"sendmail-py domains 1\ndead.example\t{now}\tDNS knows no such domain\n")
+    assert box.run("sendmail", "-f", "a@dead.example", "y@example.org", stdin=b"\nhi\n").returncode == 0
+    records, _ = only_message(box)
+    assert "S a@example.net" in records
+    assert "O domain a@dead.example" in records
+
+
+def test_explain_says_what_the_submission_then_does(box: Sandbox) -> None:
+    message = b"From: root@nas.lan\nTo: staff\n\nhi\n"
+    arguments = ["-f", "root@localhost", "-t"]
+    done = box.run("sendmail-py", "explain", "--json", "--", *arguments, stdin=message)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert not (box.spool / "queue").exists()
+    assert box.run("sendmail", *arguments, stdin=message).returncode == 0
+    records, stored = only_message(box)
+    assert f"S {told['sender'][-1]['after']}" in records
+    assert [one.split(" ", 3)[-1] for one in records if one[:1] == "R"] == [
+        one["after"] for one in told["recipients"]
+    ]
+    assert f"From: {told['header'][0]['after']}\r\n".encode() in stored
+
+
+def as_user(box: Sandbox, uid: int, *arguments: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Run sendmail as another user, with a spool of its own."""
+    home = box.folder / f"home-{uid}"
+    home.mkdir(mode=0o700)
+    os.chown(home, uid, uid)
+    box.config.chmod(0o644)
+    environ: dict[str, str | None] = {"HOME": str(home), "XDG_STATE_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    return box.run("sendmail", *arguments, stdin=stdin, env=environ, user=uid, group=uid, extra_groups=[])
+
+
+def test_a_list_is_read_with_the_rights_of_the_submitter(box: Sandbox, tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can be somebody else")
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
+        if folder != Path("/tmp"):  # noqa: S108 (pytest's own folders below it)
+            folder.chmod(0o755)
+    box.configure(CONFIG.replace("ALIASES", str(box.folder / "aliases")) + '[log]\nto = "stderr"\n')
+    (box.folder / "staff").chmod(0o600)
+    done = as_user(box, 54321, "staff", stdin=b"\nhi\n")
+    assert done.returncode == 78
+    assert b"make it readable" in done.stderr
