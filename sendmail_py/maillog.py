@@ -13,19 +13,32 @@ import time
 from sendmail_py.errors import printable
 
 TAG = "sendmail-py"
+# Behind the tag of a message's line, by its first field, what Postfix calls the part that writes such lines:
+# log tools tell them apart by that.
+PARTS = {"uid": "pickup", "from": "qmgr", "to": "smtp"}
+PART = "qmgr"
 APPEND = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
 
 
 class Log:
-    """Where the lines go (`to`: "syslog", "stderr" or a path) and how (`form`: "text" or "json")."""
+    """Where the lines go (`to`: "syslog", "stderr" or a path) and how (`form`: "text" or "json").
 
-    __slots__ = ("form", "opened", "tag", "to")
+    fd      the open file of a process that logs much, -1 if it is not kept open
+    second  when that was opened (seconds since the epoch): it is opened anew every second, for those who rename it
+    stamp   that second as a time stamp
+    """
+
+    __slots__ = ("fd", "form", "kept", "opened", "second", "stamp", "tag", "to")
 
     def __init__(self) -> None:
         self.to = "syslog"
         self.form = "text"
         self.tag = TAG
-        self.opened = False
+        self.opened = ""  # under which tag
+        self.kept = False
+        self.fd = -1
+        self.second = 0
+        self.stamp = ""
 
 
 log = Log()
@@ -33,7 +46,16 @@ log = Log()
 
 def configure(to: str, form: str, tag: str = TAG) -> None:
     """Choose target, form and syslog tag (sendmail's -L) for the rest of the process."""
-    log.to, log.form, log.tag, log.opened = to, form, printable(tag, 64), False
+    log.to, log.form, log.tag, log.opened = to, form, printable(tag, 64), ""
+    log.kept = False
+    if log.fd >= 0:
+        posix.close(log.fd)
+        log.fd = -1
+
+
+def keep_open() -> None:
+    """Keep a log file open between lines, in a process that writes many and forks none that closes it."""
+    log.kept = True
 
 
 def record(queue_id: str, fields: list[tuple[str, str]], remark: str = "") -> None:
@@ -43,7 +65,7 @@ def record(queue_id: str, fields: list[tuple[str, str]], remark: str = "") -> No
         return
     text = ", ".join([f"{key}={value}" for key, value in fields])
     end = f" ({remark})" if text and remark else remark
-    write(printable(f"{queue_id}: {text}{end}", 2000))
+    write(printable(f"{queue_id}: {text}{end}", 2000), PARTS.get(fields[0][0], PART) if fields else PART)
 
 
 def notice(text: str) -> None:
@@ -61,25 +83,44 @@ def warning(text: str) -> None:
 
 def timestamp() -> str:
     """Now, in UTC, as RFC 3339 writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = int(time.time())
+    if now != log.second:
+        log.stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+        log.second = now
+        reopen()
+    return log.stamp
 
 
-def write(line: str) -> None:
-    """Hand one finished line to the target; never raises."""
+def reopen() -> None:
+    """Open a file that is kept open anew, in place: other threads may be writing to its descriptor."""
+    if log.fd >= 0:
+        try:
+            fd = posix.open(log.to, APPEND, 0o640)
+        except OSError:
+            return
+        posix.dup2(fd, log.fd, False)
+        posix.close(fd)
+
+
+def write(line: str, part: str = "") -> None:
+    """Hand one finished line to the target; never raises. `part` goes behind our own tag, not a caller's."""
     try:
+        tag = f"{TAG}/{part}" if part and log.tag == TAG else log.tag
         if log.to == "syslog":
-            to_syslog(line)
+            to_syslog(line, tag)
+        elif log.form == "text":
+            to_file(f"{timestamp()} {posix.uname()[1]} {tag}[{posix.getpid()}]: {line}")
         else:
-            to_file(f"{timestamp()} {log.tag}[{posix.getpid()}]: {line}" if log.form == "text" else line)
+            to_file(line)
     except (OSError, ValueError):
         return
 
 
-def to_syslog(line: str) -> None:
+def to_syslog(line: str, tag: str) -> None:
     """syslog(3) with facility mail, the process id beside the tag."""
-    if not log.opened:
-        syslog.openlog(log.tag, syslog.LOG_PID, syslog.LOG_MAIL)
-        log.opened = True
+    if log.opened != tag:
+        syslog.openlog(tag, syslog.LOG_PID, syslog.LOG_MAIL)
+        log.opened = tag
     syslog.syslog(syslog.LOG_INFO, line)
 
 
@@ -89,11 +130,14 @@ def to_file(line: str) -> None:
     if log.to == "stderr":
         posix.write(2, octets)
         return
-    fd = posix.open(log.to, APPEND, 0o640)
+    fd = log.fd if log.fd >= 0 else posix.open(log.to, APPEND, 0o640)
+    if log.kept:
+        log.fd = fd
     try:
         posix.write(fd, octets)
     finally:
-        posix.close(fd)
+        if not log.kept:
+            posix.close(fd)
 
 
 def json_line(pairs: list[tuple[str, object]]) -> str:

@@ -47,6 +47,7 @@ DOORS = {
     ("commands.verify", "sendmail_py.relay.smarthost"),  # who knows which smart hosts are tried
     ("admin.explain", "sendmail_py.commands.options"),  # who knows sendmail's arguments
     ("policy.aliases", "sendmail_py.policy.alias_files"),  # only for included lists and ~/.forward
+    ("policy.config", "sendmail_py.policy.users_table"),  # only for big configuration files
     ("policy.config", "sendmail_py.policy.explain"),  # only for faults, for people, and for tomllib
 }
 DISPATCH = "commands.dispatch"  # the door from a name to a command, a table of module names

@@ -157,7 +157,13 @@ SENDERS = [
     ("family-server.toml", b"www-data", b"nas", b"visitor@example.net", b"visitor@example.net"),
     ("dynamic-dns.toml", b"greg", b"greg.dyn.example", b"greg", b"greg@isp.example"),
     ("dynamic-dns.toml", b"greg", b"greg.dyn.example", b"greg@greg.dyn.example", b"greg@isp.example"),
-    ("dynamic-dns.toml", b"root", b"greg.dyn.example", b"root@dip-192-0-2-7.isp.example", b"greg@isp.example"),
+    (
+        "dynamic-dns.toml",
+        b"root",
+        b"greg.dyn.example",
+        b"root@dip-192-0-2-7.isp.example",
+        b"greg@isp.example",
+    ),
     ("dynamic-dns.toml", b"root", b"greg.dyn.example", b"root@localhost", b"greg@isp.example"),
 ]
 

@@ -75,7 +75,13 @@ def code(package: str, path: str) -> CodeType:
 
 
 class Bare(ast.NodeTransformer):
-    """Takes annotations and `from __future__` out of a syntax tree."""
+    """Takes annotations, `if TYPE_CHECKING:` and `from __future__` out of a syntax tree."""
+
+    def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt]:
+        """Of `if TYPE_CHECKING:` what is done without a type checker."""
+        self.generic_visit(node)
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return (node.orelse or ast.Pass()) if is_for_types else node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         """A function without the types of its arguments and result."""

@@ -1,8 +1,8 @@
 """sendmail-py doctor: one look at everything that keeps mail from leaving, in the order of its way.
 
-Each check yields findings of three kinds: "ok", "warn" (mail leaves, or may leave, in a way that is not meant)
-and "bad" (it does not leave). A finding other than "ok" names its cure. Nothing is changed but the verdicts on
-domains that the spool keeps; no secret is read, no server but DNS is asked.
+Each check yields findings of three kinds: "ok", "warn" (mail leaves, or may leave, in a way that is not
+meant) and "bad" (it does not leave). A finding other than "ok" names its cure. Nothing is changed but the
+verdicts on domains that the spool keeps; no secret is read, no server but DNS is asked.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def findings(file: str | None, resolver: Resolver | None) -> Iterator[Finding]:
 
 
 def installation() -> Iterator[Finding]:
-    """Is the first sendmail of the path ours, and does it start as fast as it can?"""
+    """Whether the first sendmail of the path is ours, and starts as fast as it can."""
     path = shutil.which("sendmail", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib")
     if path is None:
         yield WARN, "no command sendmail in PATH; run: sendmail-py install --bindir DIR"
@@ -104,7 +104,7 @@ def configuration(found: Config) -> Iterator[Finding]:
 
 
 def spool(found: Config) -> Iterator[Finding]:
-    """Can the spool be written, by its owner only, on a disk?"""
+    """Whether the spool can be written, by its owner only, and is on a disk."""
     folder = found.queue.directory
     if not folder:
         return  # the configuration's check says so
@@ -156,7 +156,7 @@ def file_system(folder: str) -> str:
 
 
 def sender(found: Config) -> Iterator[Finding]:
-    """Will anybody be able to answer?"""
+    """Whether anybody will be able to answer."""
     rules = SenderRules(found, identity.host(found), identity.of(os.getuid()))
     bad = list(check.domains(found))
     for text in bad:

@@ -1,7 +1,7 @@
-"""What DNS says about a sender's domain, the smart host and our EHLO name: remarks for people, never refusals.
+"""What DNS says about a sender's domain, the smart host and our EHLO name: remarks, never refusals.
 
-Guarantees: an answer that did not come yields no bad word; verdicts on the sender's domain are kept in the spool,
-where submissions believe them (policy.verdicts).
+Guarantees: an answer that did not come yields no bad word; verdicts on the sender's domain are kept in the
+spool, where submissions believe them (policy.verdicts).
 """
 
 from __future__ import annotations
@@ -74,5 +74,7 @@ def ehlo(host: Host, resolver: Resolver) -> list[str]:
         return []
     state, _ = resolver.addresses(name)
     if state in (EMPTY, NOWHERE):
-        return [f"EHLO {printable(name, 255)}: DNS has no address for it; strict servers mind: set identity.helo"]
+        return [
+            f"EHLO {printable(name, 255)}: DNS has no address for it; strict servers mind: set identity.helo"
+        ]
     return [f"EHLO {printable(name, 255)}: no answer from DNS"] if state == UNKNOWN else []

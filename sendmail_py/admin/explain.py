@@ -96,9 +96,10 @@ def as_text(result: Explanation, asked: list[str]) -> list[str]:
     """The explanation for people."""
     rules = result.rules
     host = rules.host
+    helo = printable(host.helo, 255) or "an address"
     lines = [
         f"user             {printable(rules.person.login, 64)} (uid {rules.person.uid})",
-        f"mail domain      {printable(host.mail_domain, 255)}, EHLO {printable(host.helo, 255) or 'an address'}",
+        f"mail domain      {printable(host.mail_domain, 255)}, EHLO {helo}",
     ]
     for one in [*result.sender, *result.header, *result.recipients]:
         lines += of_line(one)

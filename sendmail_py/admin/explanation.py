@@ -59,7 +59,7 @@ class Line:
 
 
 class Explanation:
-    """sender, header and recipients: Line lists; smarthosts: names; status: what the submission would exit with.
+    """sender, header and recipients: Line lists; smarthosts: names; status: the submission's exit status.
 
     reverse_path: the envelope sender that would leave, None if the message would be refused.
     """
@@ -85,6 +85,10 @@ class Explanation:
         except NotPermittedError as fault:
             return self.refused(what, before, fault)
         return Line(what, before, after, rule, self.reason(before, rule))
+
+    def of_answer(self, what: str, before: bytes) -> Line:
+        """A line for an address that answers go to."""
+        return self.of_sender(what, before, author=False)
 
     def reason(self, before: bytes, rule: str) -> str:
         """Why a rule applied, or why none did."""
@@ -217,8 +221,10 @@ def of_header(found: Explanation, fields: list[bytes]) -> Iterator[Line]:
     for field in fields:
         name = header.name(field)
         what = printable(field[: field.find(b":")].strip(), SHOWN)
-        if name in SENDER_FIELDS and senders:
-            yield from of_list(what, field, lambda what, one, name=name: found.of_sender(what, one, name in complete.AUTHORS))  # type: ignore[misc]
+        if name in complete.AUTHORS and senders:
+            yield from of_list(what, field, found.of_sender)
+        elif name in complete.ANSWERS and senders:
+            yield from of_list(what, field, found.of_answer)
         elif name in SENDER_FIELDS or name in complete.RECIPIENTS:
             yield from of_list(what, field, lambda what, one: of_bare(what, one, rules.host.mail_domain))
 

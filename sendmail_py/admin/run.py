@@ -22,7 +22,7 @@ PAUSE = 1.0  # seconds between two looks at what is due, with --wait
 
 @click.command()
 @setting.file_option
-@click.option("--limit", metavar="N", type=click.IntRange(1), default=0, help="At most N messages.")
+@click.option("--limit", metavar="N", type=click.IntRange(0), default=0, help="At most N messages.")
 @click.option("--wait", is_flag=True, help="Go on until the queue is empty or --timeout is over.")
 @click.option("--timeout", metavar="TIME", callback=selection.seconds, help="With --wait: longest time.")
 def flush(file: str | None, limit: int, wait: bool, timeout: int | None) -> int:

@@ -96,7 +96,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--smarthost", metavar="NAME", help="That this smart host answered last."),
         click.option("--recipient", metavar="TEXT", help="To a recipient that holds TEXT, or fits it."),
         click.option("--sender", metavar="TEXT", help="From a sender that holds TEXT, or fits it."),
-        click.option("--older", metavar="TIME", callback=seconds, help="That arrived longer ago (30m, 4h, 5d)."),
+        click.option("--older", metavar="TIME", callback=seconds, help="That arrived longer ago (4h, 5d)."),
         click.option("--all", "everything", is_flag=True, help="All messages in the queue."),
     ):
         command = add(command)

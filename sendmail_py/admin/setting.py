@@ -27,7 +27,7 @@ file_option = click.option(
 
 def load(file: str | None) -> Config:
     """The configuration as the mail commands see it, and the log as it says. Raises ConfigError."""
-    found = config.load(os.environ, file)
+    found = config.load(os.environ, file, big=sys.maxsize)
     maillog.configure(found.log.to, found.log.form)
     return found
 

@@ -1,4 +1,4 @@
-"""sendmail-py queue stats: the queue in numbers, for people, programs and monitoring; nothing is read but names.
+"""sendmail-py queue stats: the queue in numbers, for people, programs, monitoring; names are all that is read.
 
 The cost is one listing of each folder and a stat(2) for each message.
 """
@@ -83,8 +83,8 @@ def limits(given: tuple[str, ...]) -> dict[str, int]:
             else:
                 found[name] = schema.number(value)
         except ValueError:
-            names = ", ".join(MEASURES)
-            raise UsageError(f"{printable(one, 64)}: a threshold is NAME=VALUE with a name of {names}") from None
+            text = f"a threshold is NAME=VALUE, the names are {', '.join(MEASURES)}"
+            raise UsageError(f"{printable(one, 64)}: {text}") from None
     return found
 
 

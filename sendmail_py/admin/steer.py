@@ -87,7 +87,7 @@ def in_queue(message: Message) -> Waiting:
 
 @click.command()
 @setting.file_option
-@click.option("--for", "span", callback=selection.seconds, metavar="TIME", help="Only for so long (30m, 4h, 5d).")
+@click.option("--for", "span", callback=selection.seconds, metavar="TIME", help="Only for so long (30m, 4h).")
 @dry_run_option
 @selection.options
 def hold(file: str | None, span: float | None, **given: Any) -> int:

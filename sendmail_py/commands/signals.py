@@ -57,8 +57,17 @@ def alarm(seconds: int, handler: Callable[[int, object], None]) -> None:
 
 
 def watch_for_stop() -> Callable[[], bool]:
-    """Let SIGTERM, SIGINT and SIGHUP ask a flush to finish what it has in hand; returns "was it asked?"."""
+    """Let SIGTERM, SIGINT and SIGHUP ask a flush to finish what it has in hand; returns "was it asked?".
+
+    Who asks twice does not want to wait for the smart host: TemporaryError is raised where the flush is.
+    """
     asked: list[int] = []
+
+    def heard(number: int, frame: object) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            raise TemporaryError(f"interrupted by signal {number}; what was not sent stays in the queue")
+
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
-        _signal.signal(number, lambda number, frame: asked.append(number))
+        _signal.signal(number, heard)
     return lambda: bool(asked)

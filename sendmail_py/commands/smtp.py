@@ -56,10 +56,14 @@ def run(request: Request, stdin_open: bool) -> int:
         rules = sender_rules(config, posix.getuid())
         name = text(request.full_name or posix.environ.get(b"NAME", b""))
         session = Session(rules, request.aliases, name)
-        player = Player(Server(host_name(rules.host), config.queue.max_message), session, request, config)
+        server = Server(rules.host.helo or host_name(rules.host), config.queue.max_message)
+        player = Player(server, session, request, config)
         player.play()
     except SendmailError as fault:
-        say_goodbye(fault)
+        say_goodbye(str(fault))
+        raise
+    except Exception:
+        say_goodbye("internal error")
         raise
     if player.server.cut:
         raise TemporaryError("the client went away inside a message; it was not queued")
@@ -76,10 +80,10 @@ def lose_patience(number: int, frame: object) -> None:
     raise StoppedError(f"the client said nothing for {LONGEST_WAIT} seconds")
 
 
-def say_goodbye(fault: SendmailError) -> None:
+def say_goodbye(text: str) -> None:
     """421 (RFC 5321 3.8) for a dialogue that cannot begin or go on; nobody may be there to read it."""
     try:
-        durable.write_all(STDOUT, Reply(421, "4.3.0", str(fault)).octets())
+        durable.write_all(STDOUT, Reply(421, "4.3.0", text).octets())
         linger()
     except (OSError, SendmailError):
         return
@@ -98,6 +102,15 @@ def linger() -> None:
 def is_socket() -> bool:
     """Whether the client is at the other end of a socket: it may go away without a word."""
     return stat.S_ISSOCK(posix.fstat(STDIN).st_mode)
+
+
+def reap() -> None:
+    """Bury the flushes in the background that have ended."""
+    try:
+        while posix.waitpid(-1, posix.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
 
 
 class Player:
@@ -188,6 +201,7 @@ class Player:
         finally:
             signals.unblock()
         if reply.positive and self.config.delivery == "background" and not self.request.queue_only:
+            reap()
             relay_at_once(self.request, self.queued[-1], background=True)
 
     def reply_to_data(self, message: MailData) -> Reply:

@@ -9,7 +9,7 @@ from sendmail_py.commands import setting
 from sendmail_py.commands.options import Request
 from sendmail_py.errors import EX_DATAERR, EX_OK, DataError, UsageError, printable
 from sendmail_py.mail import address
-from sendmail_py.policy.aliases import Aliases, key_of
+from sendmail_py.policy.aliases import Aliases
 from sendmail_py.policy.identity import Host
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.submission import recipients
@@ -52,8 +52,9 @@ def how(given: bytes, final: bytes, host: Host, known: Aliases | None) -> str:
         return "as it is"
     if [final] == recipients.expand(given, host, None):
         return "completed"
-    local = address.split(given)[0]
-    return "alias" if known is not None and known.value(key_of(local)) is not None else "aliases.default"
+    local, domain = address.split(given)
+    named = known is not None and known.look_up(local, domain, not domain or host.is_local(domain))[1] is not None
+    return "alias" if named else "aliases.default"
 
 
 def smart_hosts(request: Request, rules: SenderRules) -> str:

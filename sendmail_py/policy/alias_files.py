@@ -2,12 +2,12 @@
 
 Reached through one door of aliases.py. Guarantees:
 
-- read with the rights of whoever submits, opened once, judged by what was opened: a regular file of at most
-  one megabyte that nobody but its owner can write, in a folder that not everybody can write (a file of root's or
-  of the submitter's may lie in a sticky one);
+- read with the rights of whoever submits, opened once, judged by what was opened: a regular file of less
+  than a megabyte that nobody but its owner can write, in a folder that not everybody can write (a file of
+  root's or of the submitter's may lie in a sticky one);
 - a list that is missing or not fit is a ConfigError (78) with the cure, because mail must not go astray; a
   failure to read is a TemporaryError (75);
-- a ~/.forward that is missing or that the submitter may not read is none; it belongs to its person or to root.
+- a ~/.forward that is missing or that the submitter may not read is none; it belongs to its person or root.
 
 What they hold are targets as in an alias file, one or several a line; `#` begins a comment at the start of a
 line and after a blank.
@@ -73,8 +73,8 @@ def without_comment(line: bytes) -> bytes:
 def read(path: bytes, owner: int) -> bytes | None:
     """The octets of a file that is fit to be believed, None if it is missing.
 
-    owner is the uid that it must belong to (or root), -1 for anybody's. Raises PermissionError for a ~/.forward
-    that may not be read, ConfigError, TemporaryError.
+    owner is the uid that it must belong to (or root), -1 for anybody's. Raises PermissionError for a
+    ~/.forward that may not be read, ConfigError, TemporaryError.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

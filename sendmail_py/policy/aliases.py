@@ -89,14 +89,14 @@ class Aliases:
         return list(expansion.found.values())
 
     def owner(self, host: Host) -> bytes:
-        """The address of the one owner of everything that was resolved, bare or complete; b"" if there is none."""
+        """The address of the one owner of everything that was resolved, maybe bare; b"" for none."""
         first = self.owners[0] if self.owners else b""
         if not first or any(one != first for one in self.owners):
             return b""
         return next(iter(self.resolve(first, host)), b"")
 
     def look_up(self, local: bytes, domain: bytes, here: bool) -> tuple[bytes, bytes | None]:
-        """(name in lower case, targets) of the alias that names an address; `here`: a local part or this host.
+        """(name in lower case, targets) of the alias that names an address; `here`: bare or at this host.
 
         Without one the targets are None, and the name is what identifies the address.
         """

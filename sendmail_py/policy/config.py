@@ -9,7 +9,7 @@ which never shows a value. Reads nothing but the configuration files and the fil
 from __future__ import annotations
 
 from sendmail_py.errors import ConfigError, printable
-from sendmail_py.policy import schema, toml
+from sendmail_py.policy import schema, smarthosts, toml
 from sendmail_py.policy.homes import base_folder, home
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SYSTEM_FILE = "/etc/sendmail-py/config.toml"
 PREFIX = "SENDMAIL_PY_"
 OPTION_FILE = "SENDMAIL_PY_CONFIG"
+BIG = 16384  # octets
 
 
 def explain() -> ModuleType:
@@ -28,6 +29,18 @@ def explain() -> ModuleType:
     from sendmail_py.policy import explain  # noqa: PLC0415
 
     return explain
+
+
+def users_table() -> ModuleType:
+    """The module for big tables of users: another door."""
+    from sendmail_py.policy import users_table  # noqa: PLC0415
+
+    return users_table
+
+
+def bad_user(layer: Layer, name: str) -> ConfigError:
+    """The error for an entry of [masquerade.users]."""
+    return explain().wrong(layer, f"masquerade.users.{name}", "string", "entry")  # type: ignore[no-any-return]
 
 
 class Section:
@@ -80,6 +93,11 @@ if TYPE_CHECKING:
         host: str
         port: int
         lookup: str
+        protocol: str
+        transport: str
+        command: list[str]
+        source: str
+        proxy: str
         tls: str
         user: str
         password_file: str
@@ -91,11 +109,17 @@ if TYPE_CHECKING:
         ca_file: str
         ca_path: str
         fingerprint: str
+        key_fingerprint: str
+        dane: bool
         verify_name: str
         client_cert: str
         client_key: str
         min_tls: str
         senders: list[str]
+        require_tls: bool
+        deliver_by: int
+        hold_for: int
+        priority: int
         max_connections: int
         max_messages_per_session: int
         max_rate: str
@@ -165,7 +189,7 @@ class Config(Section):
     delivery: str
     dot_ends_message: bool
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], big: int = BIG) -> None:
         super().__init__("")
         self.identity = Identity("identity")
         self.masquerade = Masquerade("masquerade", users={})
@@ -176,16 +200,20 @@ class Config(Section):
         self.files: list[str] = []
         self.layers: list[Layer] = []
         self.environ = environ
+        self.big = big
 
     def add_file(self, path: str, octets: bytes | None) -> None:
         """Put a file over what is there; None: there is no such file."""
         if octets is None:
             return
-        tree = toml.subset(octets)
+        rest, users = users_table().cut(octets) if len(octets) > self.big else (octets, b"")
+        tree = toml.subset(rest)
         if tree is None:
-            tree = explain().document(octets, path)
+            tree, users = explain().document(octets, path), b""
         self.files.append(path)
-        self.add(Layer(path, tree, octets))
+        self.add(layer := Layer(path, tree, octets))
+        if users:
+            self.masquerade.users = users_table().UsersTable(users, self.masquerade.users, layer, bad_user)
 
     def add(self, layer: Layer) -> None:
         """Put the settings of one layer over those that are there; raises ConfigError."""
@@ -240,7 +268,7 @@ class Config(Section):
             try:
                 self.masquerade.users[schema.word(login)] = schema.addresses(value)
             except ValueError:
-                raise explain().wrong(layer, f"masquerade.users.{login}", "string", "entry") from None
+                raise bad_user(layer, login) from None
 
     def add_smarthosts(self, layer: Layer, given: object) -> None:
         """Array of tables [[smarthost]]: a file's list replaces the earlier one.
@@ -252,9 +280,9 @@ class Config(Section):
             raise explain().fault(layer, "smarthost", "must be an array of tables, written [[smarthost]]")
         if layer.names and self.smarthosts:
             first = self.smarthosts[0]
-            if not given[0].keys().isdisjoint(schema.PASSWORD_SOURCES):
+            if not given[0].keys().isdisjoint(smarthosts.PASSWORD_SOURCES):
                 fresh = smarthost().__dict__
-                first.__dict__.update([(key, fresh[key]) for key in schema.PASSWORD_SOURCES])
+                first.__dict__.update([(key, fresh[key]) for key in smarthosts.PASSWORD_SOURCES])
             self.fill(first, given[0], layer, "smarthost[1].")
             return
         self.smarthosts = []
@@ -269,14 +297,19 @@ class Config(Section):
 
 
 def load(
-    environ: Mapping[str, str], option_file: str | None = None, *, system_file: str = SYSTEM_FILE
+    environ: Mapping[str, str],
+    option_file: str | None = None,
+    *,
+    system_file: str = SYSTEM_FILE,
+    big: int = BIG,
 ) -> Config:
     """The configuration that holds for a process with this environment.
 
     `option_file` is the argument of -C: it, or else SENDMAIL_PY_CONFIG, is read instead of the system's
-    and the user's file and must exist. Raises ConfigError.
+    and the user's file and must exist. In a file of over `big` octets [masquerade.users] is only looked
+    into. Raises ConfigError.
     """
-    config = Config(environ)
+    config = Config(environ, big)
     named = environ.get(OPTION_FILE) or None if option_file is None else option_file
     if named is not None:
         config.add_file(named, toml.contents(named))
@@ -356,11 +389,11 @@ def complete(config: Config) -> None:
     names: list[str] = []
     for number, smarthost in enumerate(config.smarthosts, 1):
         label = f"smarthost[{number}]."
-        misfit, text = schema.misfit(smarthost.__dict__)
+        misfit, text = smarthosts.misfit(smarthost.__dict__)
         if misfit:
             raise explain().conflict(config, label + misfit, text)
-        smarthost.port = smarthost.port or schema.PORTS[smarthost.tls]
-        key, name = ("name", smarthost.name) if smarthost.name else ("host", smarthost.host)
+        smarthost.port = smarthost.port or smarthosts.PORTS[smarthost.tls]
+        key, name = ("name", smarthost.name) if smarthost.name else smarthosts.named_after(smarthost.__dict__)
         if name in names:
             raise explain().conflict(config, label + key, "another smart host has this name; change one")
         smarthost.name = name

@@ -34,8 +34,10 @@ An address is judged in two steps, each at most once. First, can it be answered?
 | to repair, not bare, the target so and nobody's choice      | itself                |                   |
 
 To repair are bare names, names of this host, domains that validity.fault refuses, domains that an earlier
-check in DNS found unable to receive, and domains at or below `also` (below only: `*.domain`). Second, may this user use the result? Without an entry: yes. An entry's addresses may hold `*` for
-anything; the local part counts letter by letter, the domain in any case.
+check in DNS found unable to receive, and domains at or below `also` (below only: `*.domain`).
+
+Second, may this user use the result? Without an entry: yes. An entry's addresses may hold `*` for anything;
+the local part counts letter by letter, the domain in any case.
 
 | masquerade.override | an address that the user's entry does not name                    |
 |---------------------|-------------------------------------------------------------------|
@@ -79,7 +81,8 @@ class SenderRules:
         self.local = address.quote_local(person.login)
         self.verdicts: dict[bytes, str] | None = None
         users = config.masquerade.users
-        self.mapped = [name for name in users if "@" in name] if users else []
+        with_at = getattr(users, "with_at", None)  # of a big table, which is not read as a whole
+        self.mapped = with_at() if with_at else [name for name in users if "@" in name]
         self.entry = self.entry_of(text(person.login)) or self.entry_for_everybody()
         if self.entry and not first(self.entry, self.local):
             self.entry.append(self.local + b"@" + self.target)

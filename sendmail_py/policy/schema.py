@@ -47,6 +47,11 @@ TABLES: dict[str, dict[str, Row]] = {
         "host": ("string", "", "host"),
         "port": ("int", 0, (1, 65535)),
         "lookup": ("enum", "none", ("none", "mx", "srv")),
+        "protocol": ("enum", "smtp", ("smtp", "lmtp")),
+        "transport": ("string", "", "transport"),
+        "command": ("array", (), "line"),
+        "source": ("string", "", "numeric"),
+        "proxy": ("string", "", "proxy"),
         "tls": ("enum", "starttls", ("starttls", "implicit", "none")),
         "user": ("string", "", "line"),
         "password_file": ("path", "", "path"),
@@ -58,11 +63,17 @@ TABLES: dict[str, dict[str, Row]] = {
         "ca_file": ("path", "", "path"),
         "ca_path": ("path", "", "path"),
         "fingerprint": ("string", "", "fingerprint"),
+        "key_fingerprint": ("string", "", "fingerprint"),
+        "dane": ("bool", False, ""),
         "verify_name": ("string", "", "domain"),
         "client_cert": ("path", "", "path"),
         "client_key": ("path", "", "path"),
         "min_tls": ("enum", "1.2", ("1.2", "1.3")),
         "senders": ("array", (), "address"),
+        "require_tls": ("bool", False, ""),
+        "deliver_by": ("duration", 0, "empty"),
+        "hold_for": ("duration", 0, "empty"),
+        "priority": ("int", 0, (-9, 9)),
         "max_connections": ("int", 2, (1, 100)),
         "max_messages_per_session": ("int", 0, (0, 1000000)),
         "max_rate": ("rate", "", ""),
@@ -92,8 +103,6 @@ TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
 SIZE_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-PORTS = {"starttls": 587, "implicit": 465, "none": 25}
-PASSWORD_SOURCES = ("password_file", "password_command", "password_credential", "password_env", "password")
 MOST_DIGITS = 15
 # What would break an address or a header field that is made of the value. Whether a domain exists, and
 # whether it has the letters that the DNS allows, is not asked here.
@@ -245,7 +254,9 @@ def helo(value: str) -> str:
 
 
 def host(value: str) -> str:
-    """Shape: domain, IPv4 or IPv6 address, the latter with or without brackets."""
+    """Shape: domain, IPv4 or IPv6 address, the latter with or without brackets, or a socket's path."""
+    if value[0] == "/":
+        return path(value)
     inner = value[1:-1] if value[0] == "[" and value[-1] == "]" else value
     if inner.count(":") == 1:  # a port, which has its own key
         raise ValueError
@@ -255,6 +266,28 @@ def host(value: str) -> str:
 def literal(value: str) -> str:
     """A domain or an address with colons."""
     return domain(value.replace(":", "-"))
+
+
+def numeric(value: str) -> str:
+    """Shape: IPv4 or IPv6 address."""
+    if ("." in value or ":" in value) and not value.strip("0123456789abcdefABCDEF.:"):
+        return value
+    raise ValueError
+
+
+def proxy(value: str) -> str:
+    """Shape: socks5://HOST:PORT; becomes HOST:PORT."""
+    name, _, port = value.removeprefix("socks5://").rpartition(":")
+    if value[:9] == "socks5://" and 0 < number(port) < 65536:
+        return literal(name.strip("[]")) and f"{name}:{port}"
+    raise ValueError
+
+
+def transport(value: str) -> str:
+    """Shape: maildir:/PATH."""
+    if value[:8] == "maildir:":
+        return value[:8] + path(value[8:])
+    raise ValueError
 
 
 def address(value: str) -> str:
@@ -315,33 +348,6 @@ def from_text(kind: str, text: str) -> object:
     return users
 
 
-def misfit(smarthost: dict[str, Any]) -> tuple[str, str]:
-    """(key, text for people) of what does not go with the rest of a smart host; ("", "") if all is well."""
-    sources = [key for key in PASSWORD_SOURCES if smarthost[key]]
-    if not smarthost["host"]:
-        return "host", "missing; it names the server that takes the mail"
-    if len(sources) > 1:
-        return sources[1], f"{sources[0]} is set, too; keep one of them"
-    if smarthost["user"] and not sources:
-        return "user", "there is no password for it; set password_file or password_command"
-    if sources and not smarthost["user"]:
-        return sources[0], "of no use without user"
-    if smarthost["client_key"] and not smarthost["client_cert"]:
-        return "client_key", "of no use without client_cert"
-    here = smarthost["lookup"] == "none" and loopback(smarthost["host"])
-    if smarthost["tls"] == "none" and smarthost["user"] and not here:
-        return "tls", '"none" would send the password in clear text; use "starttls" or "implicit"'
-    return "", ""
-
-
-def loopback(host: str) -> bool:
-    """Whether a host is surely this machine: localhost, 127.0.0.0/8 or ::1."""
-    plain = host.strip("[]").lower()
-    numbers = plain.split(".")
-    in_net = len(numbers) == 4 and numbers[0] == "127" and "".join(numbers).isdecimal() and "" not in numbers
-    return in_net or plain in ("localhost", "::1")
-
-
 SHAPES: dict[str, Callable[[str], str]] = {
     "word": word,
     "line": line,
@@ -353,6 +359,9 @@ SHAPES: dict[str, Callable[[str], str]] = {
     "address": address,
     "mechanism": mechanism,
     "fingerprint": fingerprint,
+    "numeric": numeric,
+    "proxy": proxy,
+    "transport": transport,
 }
 CONVERTERS: dict[str, Callable[[Any, Any], object]] = {
     "bool": boolean,

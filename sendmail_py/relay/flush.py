@@ -79,6 +79,7 @@ def run(
     trace   is given each line of the SMTP transcript, without secrets
     seen    is given the size of every message that was tried
     """
+    maillog.keep_open()
     breaker = Breaker(spool.directory)
     rules = Rules(config.queue, clock, random, only, force)
     usable = [one for one in config.smarthosts if force or not is_paused(breaker, one, rules)]

@@ -72,7 +72,7 @@ class Opener:
         self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog
     ) -> tuple[Session, Server]:
         """Connect, encrypt, log in."""
-        connection = transport.connect(endpoint.host, endpoint.port, setting.connect_timeout)
+        connection = transport.connect(setting, endpoint.host, endpoint.port)
         session = Session(connection, setting, endpoint.name, backlog, self.trace)
         wish = smtp.Wish(
             self.helo or connection.local_literal,

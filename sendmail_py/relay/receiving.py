@@ -1,7 +1,8 @@
 """Can a domain receive mail (RFC 5321 5.1, RFC 7505)? Asked in DNS, remembered in the spool.
 
-Guarantees: "no" only when DNS said so; the flush and the admin command are the only ones who ask; a verdict is
-asked again after a week, a bad one after a day; a spool that cannot be written loses the verdicts, nothing else.
+Guarantees: "no" only when DNS said so; the flush and the admin command are the only ones who ask; a verdict
+is asked again after a week, a bad one after a day; a spool that cannot be written loses the verdicts, nothing
+else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ GOOD_FOR = 7 * 86400  # seconds that a verdict holds before DNS is asked again
 BAD_FOR = 86400
 MOST_EXCHANGERS = 5
 MOST_KEPT = 1000
+
+
+def ask_system() -> Resolver:
+    """A resolver for the system's servers."""
+    return Resolver()
 
 
 def verdict(resolver: Resolver, domain: str) -> tuple[str, str]:
@@ -48,7 +54,9 @@ def exchange(resolver: Resolver, exchangers: list[str]) -> tuple[str, str]:
     return NO, "none of its mail exchangers has an address"
 
 
-def refresh(directory: str, domains: list[str], resolver: Resolver, now: float | None = None) -> dict[str, str]:
+def refresh(
+    directory: str, domains: list[str], resolver: Resolver, now: float | None = None
+) -> dict[str, str]:
     """Ask about the domains whose verdict is missing or old, and keep what was learnt.
 
     directory is the spool, now seconds since the epoch. Returns the reasons by domain, "" for one that can
@@ -81,10 +89,10 @@ def keep(directory: str, known: dict[bytes, tuple[int, str]]) -> None:
     except OSError:
         return
     try:
-        durable.replace(folder, verdicts.NAME, verdicts.encode(dict(newest)), f".{verdicts.NAME}.{os.getpid()}")
+        durable.replace(
+            folder, verdicts.NAME, verdicts.encode(dict(newest)), f".{verdicts.NAME}.{os.getpid()}"
+        )
     except OSError:
         return
     finally:
         os.close(folder)
-
-

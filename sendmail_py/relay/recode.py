@@ -132,7 +132,10 @@ def recode(chunks: Iterable[bytes], decisions: bytearray, wire: Wire) -> Iterato
             yield whole
             gathered, size = [], 0
     rest = b"".join(gathered)
-    yield rest if (end + rest).endswith(CRLF) else rest + CRLF  # base64 has no line end of its own
+    if not (end + rest).endswith(CRLF):  # base64 has no line end of its own
+        rest += CRLF
+    if rest:
+        yield rest
 
 
 class Recoder:

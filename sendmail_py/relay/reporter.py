@@ -17,7 +17,7 @@ from sendmail_py.mail import address, header
 from sendmail_py.mail.envelope import DELIVERED, FAILED, OPEN, RELAYED, REPORTED, Envelope, Recipient
 from sendmail_py.policy import identity, masquerade, validity
 from sendmail_py.relay import bounce
-from sendmail_py.spool import draft, durable, promise
+from sendmail_py.spool import draft, durable, promise, usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ class Reporter:
             self.tell_of_senders(told)
             self.tell_owner()
             self.expire()
+            usage.put_right(self.spool.directory, self.spool.queue_folder())
         except (OSError, SendmailError) as fault:
             maillog.warning(f"at the end of the run: {fault}")
 

@@ -75,7 +75,7 @@ class Resolver:
             return Answer(UNKNOWN, [])
 
     def addresses(self, name: str) -> tuple[str, list[str]]:
-        """(state, addresses) of a host: FOUND with any A or AAAA record, UNKNOWN if one of both is and none came."""
+        """(state, addresses) of a host: FOUND with any A or AAAA record, UNKNOWN if one of both is."""
         both = [self.ask(name, "A"), self.ask(name, "AAAA")]
         found = [one.address for answer in both for one in answer.records]
         states = {answer.state for answer in both}

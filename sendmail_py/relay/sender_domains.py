@@ -1,7 +1,7 @@
-"""After a queue run: can the domains that mail was sent from receive mail? Only with masquerade.dns.
+"""After a queue run: whether the domains that mail was sent from can receive it. Only with masquerade.dns.
 
-Guarantees: asked when the run is over, so no message waits for DNS; what is known and fresh is not asked again, and
-DNS is not even loaded then; no trouble here is anybody else's. The verdicts are for the next submissions.
+Guarantees: asked when the run is over, so no message waits for DNS; what is known and fresh is not asked
+again, and dnspython is not even loaded then. The verdicts are for the next submissions.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class SenderDomains:
         except ImportError:
             maillog.notice("masquerade.dns: dnspython is not there; nothing was asked")
             return
-        for domain, reason in receiving.refresh(directory, names, receiving.Resolver()).items():
+        for domain, reason in receiving.refresh(directory, names, receiving.ask_system()).items():
             if reason:
-                maillog.warning(f"sender domain {printable(domain, 255)}: {reason}; it is repaired from now on")
+                maillog.warning(
+                    f"sender domain {printable(domain, 255)}: {reason}; it is repaired from now on"
+                )

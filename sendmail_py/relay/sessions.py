@@ -62,7 +62,7 @@ class Sessions:
     """Those of one run with one smart host.
 
     most     how many there may be, less when the server did not want another one
-    live     how many there are
+    live     how many there are; knocking: whether one of them is being opened
     settled  messages that were judged
     waited   seconds that sessions waited for replies meanwhile
     cost     seconds that it took to open a session
@@ -79,6 +79,7 @@ class Sessions:
         self.threads: list[threading.Thread] = []
         self.most = setting.max_connections
         self.live = 0
+        self.knocking = False
         self.settled = 0
         self.waited = 0.0
         self.cost = 0.0
@@ -97,37 +98,43 @@ class Sessions:
                 raise self.broken
 
     def one(self) -> Fault | None:
-        """One session, for as many messages as it takes."""
+        """One session, for as many messages as it takes; after a fault no more are opened."""
         channel = Channel(self)
         began = time.monotonic()
+        fault: Fault | None = None
         try:
             session, server = self.opener.reach(self.setting, channel)
             self.cost = time.monotonic() - began
-            return channel.play(session, server)
-        except Fault as fault:
-            return fault
+            self.knocking = False
+            fault = channel.play(session, server)
+        except Fault as reason:
+            fault = reason
         finally:
             with self.lock:
                 self.live -= 1
+                self.knocking = False
+                if fault is not None:
+                    self.most = max(1, self.live)
+        return fault
 
     def consider(self) -> None:
         """Open another session if that saves time: a share of the waiting ahead, never of our own work."""
         n = self.live
-        if n >= self.most or self.settled < ENOUGH or self.broken is not None or self.pace.interval:
+        if n >= self.most or self.settled < ENOUGH or self.knocking or self.broken or self.pace.interval:
             return
         ahead = self.mail.left() * self.waited / self.settled / n
         if ahead / (n + 1) > WORTH * self.cost:
             thread = threading.Thread(target=self.beside, name=f"session {n + 1}", daemon=True)
             self.threads.append(thread)
             self.live += 1
+            self.knocking = True
             thread.start()
 
     def beside(self) -> None:
-        """A session beside others; when it fails they go on, and no more are opened."""
+        """A session beside others; when it fails they go on."""
         try:
             fault = self.one()
             if fault is not None:
-                self.most = max(1, self.live)
                 maillog.notice(f"smart host {self.setting.name}: {fault}; {self.live} sessions go on")
         except BaseException as error:  # told by `serve`, in the thread that began all this
             self.broken = error

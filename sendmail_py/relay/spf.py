@@ -182,7 +182,8 @@ class Evaluation:
         """The inside of a `%{...}`: letter, number of labels from the right, `r`, delimiters."""
         local, _, at = self.sender.rpartition("@")
         values = {
-            "s": self.sender, "l": local or "postmaster", "o": at, "d": domain, "h": self.helo, "p": "unknown",
+            "s": self.sender, "l": local or "postmaster", "o": at, "d": domain, "h": self.helo,
+            "p": "unknown",
             "i": dotted(self.address), "v": "in-addr" if self.address.version == 4 else "ip6",
         }  # fmt: skip
         value = values.get(body[:1].lower())

@@ -1,4 +1,4 @@
-"""TCP and TLS with hard time limits; the only module that knows sockets.
+"""A connection with hard time limits, by TCP, TLS or a Unix socket.
 
 Guarantees: no call outlives its deadline, however slowly octets drip; while it waits to write it reads, so
 two full pipes never wait for each other; every error of the system or of TLS leaves as a TransportFault.
@@ -7,15 +7,11 @@ two full pipes never wait for each other; every error of the system or of TLS le
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import select
 import socket
 import ssl
-import threading
-import time
 
-from sendmail_py.relay import tls
+from sendmail_py.relay import dialing, tls
 from sendmail_py.relay.faults import TransportFault
 
 TYPE_CHECKING = False
@@ -24,101 +20,38 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.config import SmartHost
 
-    Address = tuple[int, tuple[str | int | bytes, ...]]
-
 PIECE = 65536
 RECORD = 16384  # one TLS record: what could not be written is offered again unchanged
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-def connect(host: str, port: int, timeout: float) -> Connection:
-    """The first address of `host` that answers, each within `timeout` seconds; TransportFault names all."""
-    reasons = []
-    for family, address in resolve(host, port, timeout):
-        peer = f"{host}[{address[0]!s}]:{port}"
-        try:
-            return Connection(dial(family, address, time.monotonic() + timeout), host, port)
-        except OSError as error:
-            reasons.append(f"connect to {peer}: {error.strerror or 'timed out'}")
-    raise TransportFault("; ".join(reasons) or f"{host} has no address")
-
-
-def dial(family: int, address: tuple[str | int | bytes, ...], deadline: float) -> socket.socket:
-    """A connected, non-blocking socket; OSError."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        code = sock.connect_ex(address)
-        if code in (errno.EINPROGRESS, errno.EINTR, errno.EAGAIN):
-            if not wait(sock, select.POLLOUT, deadline):
-                raise TimeoutError(errno.ETIMEDOUT, "timed out")
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # we gather our writes ourselves
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def wait(sock: socket.socket, events: int, deadline: float) -> int:
-    """Wait for `events`; the ones that came, 0 when the deadline (monotonic seconds) passed."""
-    poll = select.poll()
-    poll.register(sock, events)
-    left = deadline - time.monotonic()
-    ready = poll.poll(min(left, 2_000_000) * 1000 + 1) if left > 0 else []
-    return ready[0][1] if ready else 0
-
-
-def resolve(host: str, port: int, timeout: float) -> list[Address]:
-    """The addresses of a name in the resolver's order, or of an address literal without asking anybody.
-
-    getaddrinfo(3) knows no deadline, so a thread of its own does it; one that hangs is left behind.
-    """
-    literal = host.removeprefix("[").removesuffix("]")
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError, ValueError):
-            socket.inet_pton(family, literal)
-            return [(family, (literal, port))]
-    answers: list[list[Address] | TransportFault] = []
-    thread = threading.Thread(target=look_up, args=(host, port, answers), daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not answers:
-        raise TransportFault(f"look-up of {host}: timed out")
-    if isinstance(answers[0], TransportFault):
-        raise answers[0]
-    return answers[0]
-
-
-def look_up(host: str, port: int, answers: list[list[Address] | TransportFault]) -> None:
-    """Put the addresses of `host`, or the fault, into `answers`."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        answers.append(list(dict.fromkeys([(one[0], one[4]) for one in found])))
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a host name"
-        answers.append(TransportFault(f"look-up of {host}: {reason}"))
+def connect(setting: SmartHost, host: str, port: int) -> Connection:
+    """A connection to a server, by the way that the setting says; TransportFault names what was tried."""
+    return Connection(dialing.dial(setting, host, port), host, port, is_direct=not setting.proxy)
 
 
 class Connection:
     """One connection. `doing` is what a fault says that we were doing; deadlines are monotonic seconds.
 
-    sent   octets that were handed to the system so far, the handshake not counted
+    loopback  whether nobody but this machine can listen
+    sent      octets that were handed to the system so far, the handshake not counted
     """
 
     __slots__ = ("doing", "encrypted", "host", "local", "loopback", "peer", "sent", "sock")
 
-    def __init__(self, sock: socket.socket, host: str, port: int) -> None:
+    def __init__(self, sock: socket.socket, host: str, port: int, is_direct: bool = True) -> None:
         self.sock = sock
         self.host = host
         self.doing = "connecting"
         self.encrypted = False
         self.sent = 0
+        if sock.family == socket.AF_UNIX:
+            self.local, self.loopback, self.peer = "127.0.0.1", True, host
+            return
         address, self.local = str(sock.getpeername()[0]), str(sock.getsockname()[0])
-        self.loopback = address == "::1" or address.removeprefix("::ffff:").startswith("127.")
-        self.peer = f"{host}[{address}]:{port}"
+        here = address == "::1" or address.removeprefix("::ffff:").startswith("127.")
+        self.loopback = here and is_direct
+        self.peer = f"{host}[{address}]:{port}" if is_direct else f"{host}:{port}"
 
     @property
     def local_literal(self) -> bytes:
@@ -197,7 +130,7 @@ class Connection:
 
     def wait(self, events: int, deadline: float) -> None:
         """Wait until the socket is ready; TransportFault when the deadline passes."""
-        if not wait(self.sock, events, deadline):
+        if not dialing.wait(self.sock, events, deadline):
             raise TransportFault(f"timed out while {self.doing}")
 
     def lost(self, error: OSError) -> TransportFault:

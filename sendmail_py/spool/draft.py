@@ -7,22 +7,29 @@ import errno
 import posix
 
 from sendmail_py.mail.envelope import TODO, Envelope
-from sendmail_py.spool import durable, entry
+from sendmail_py.spool import durable, entry, usage
 from sendmail_py.spool.folders import QUEUE, open_folder, trouble
 
 BUFFER = 65536
 TICKS = 65536  # queue ids a second
 
 
-def begin(directory: str, nanoseconds: int) -> Draft:
+def begin(directory: str, nanoseconds: int, max_queue: int = 0) -> Draft:
     """A new draft in the spool `directory`, which is created if need be.
 
-    nanoseconds  the time of arrival, since the epoch: queue ids are ordered by it.
+    nanoseconds  the time of arrival, since the epoch: queue ids are ordered by it
+    max_queue    most octets in the queue; 0: no limit, and no look at the room on the disk
     Raises CantCreateError or TemporaryError.
     """
     try:
         folder = open_folder(directory, QUEUE, create=True)
-        return Draft(directory, folder, *reserve(folder, nanoseconds))
+        counter = -1
+        if max_queue:
+            usage.check_room(folder, directory)
+            counter = usage.check_limit(directory, folder, max_queue)
+        new = Draft(directory, folder, *reserve(folder, nanoseconds))
+        new.counter = counter
+        return new
     except OSError as error:
         raise trouble(error, directory) from None
 
@@ -32,6 +39,7 @@ class Draft:
 
     __slots__ = (
         "checksum",
+        "counter",
         "directory",
         "eight_bit",
         "fd",
@@ -52,6 +60,7 @@ class Draft:
         self.octets = 0  # of the message
         self.checksum = 0
         self.eight_bit = False
+        self.counter = -1
 
     def envelope(self, envelope: Envelope) -> None:
         """Write the records; the message follows."""
@@ -99,6 +108,8 @@ class Draft:
         fd, self.fd = self.fd, -1
         try:
             durable.publish(self.folder, fd, "." + self.queue_id, self.queue_id)
+            counter, self.counter = self.counter, -1
+            usage.add(counter, self.octets)
         except OSError as error:
             raise trouble(error, self.directory) from None
         finally:
@@ -112,12 +123,13 @@ class Draft:
 
     def close(self) -> None:
         """Give back the descriptors, once: their numbers may be somebody else's afterwards."""
-        for fd in (self.fd, self.folder):
-            try:
-                posix.close(fd)
-            except OSError:
-                continue
-        self.fd = self.folder = -1
+        for fd in (self.fd, self.folder, self.counter):
+            if fd >= 0:
+                try:
+                    posix.close(fd)
+                except OSError:
+                    continue
+        self.fd = self.folder = self.counter = -1
 
 
 def reserve(folder: int, nanoseconds: int) -> tuple[str, int]:

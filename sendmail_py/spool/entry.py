@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import binascii
 
-from sendmail_py.errors import SendmailError
+from sendmail_py.errors import DataError, SendmailError
 from sendmail_py.mail.envelope import STATES, TODO, Envelope, Recipient
 
 TYPE_CHECKING = False
@@ -59,7 +59,10 @@ class Entry:
 
 
 def encode(envelope: Envelope) -> bytes:
-    """The records of a new queue file, up to the first octet of the message."""
+    """The records of a new queue file, up to the first octet of the message.
+
+    Raises DataError when nobody could read so many again.
+    """
     lines = [
         VERSION[:-1],
         b"C %.6f" % envelope.created,
@@ -79,7 +82,10 @@ def encode(envelope: Envelope) -> bytes:
     ]
     if any(b"\n" in line for line in lines):
         raise DamagedError("a line break in the envelope")
-    return b"\n".join(lines) + END_OF_RECORDS
+    records = b"\n".join(lines) + END_OF_RECORDS
+    if len(records) >= LARGEST_RECORDS:
+        raise DataError("too many recipients for one message; nothing was queued")
+    return records
 
 
 def one_line(change: HeaderChange) -> bytes:

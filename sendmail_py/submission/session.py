@@ -69,8 +69,6 @@ class Session:
     def mail(self, command: Mail) -> None:
         """MAIL. Raises AddressError, NotPermittedError."""
         envelope = Envelope(b"", [])
-        if command.path:
-            address.check(recipients.complete(command.path.removeprefix(b"\\"), self.rules.host))
         address_envelope(envelope, self.rules, command.path)
         envelope.body, envelope.ret, envelope.envid = command.body, command.ret, command.envid
         self.begin(envelope)

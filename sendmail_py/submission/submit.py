@@ -101,7 +101,7 @@ def enqueue(
     config, host, person = rules.config, rules.host, rules.person
     envelope.created = nanoseconds / 1_000_000_000
     envelope.uid, envelope.login = person.uid, person.login
-    file = draft.begin(config.queue.directory, nanoseconds)
+    file = draft.begin(config.queue.directory, nanoseconds, config.queue.max_queue)
     try:
         stamp = complete.Stamp(file.queue_id, envelope.created, host, person, __version__)
         author = complete.author_of(sender_of(envelope, rules), name)
@@ -142,8 +142,13 @@ def sender_address(text: bytes) -> bytes:
 
 
 def address_envelope(envelope: Envelope, rules: SenderRules, sender: bytes | None) -> None:
-    """Set the reverse-path, repaired if it must be; None is the user's own. Raises NotPermittedError."""
+    """Set the reverse-path, repaired if it must be; None is the user's own.
+
+    Raises NotPermittedError, and AddressError for what is no address even then.
+    """
     new, rule = rules.default_with_rule() if sender is None else rules.repair(sender)
+    if sender:
+        address.check(new)
     envelope.reverse_path = new
     if rule:
         envelope.original, envelope.rule = rules.local if sender is None else sender, rule.encode()
@@ -167,8 +172,8 @@ def log(queue_id: str, envelope: Envelope, octets: int) -> None:
     """One line for the message."""
     fields = [
         ("uid", str(envelope.uid)),
-        ("from", f"<{printable(envelope.reverse_path)}>"),
         ("size", str(octets)),
+        ("from", f"<{printable(envelope.reverse_path)}>"),
         ("nrcpt", str(len(envelope.recipients))),
     ]
     if envelope.rule:

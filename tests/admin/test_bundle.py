@@ -79,13 +79,16 @@ def test_only_what_nobody_reads_at_run_time_is_left_out() -> None:
     """Annotations, docstrings, features."""
     source = (
         "from __future__ import annotations\nx: float = 1\ny: str\n"
+        "if TYPE_CHECKING:\n    from collections import abc\nelse:\n    z = 3\n"
         "def f(a: float, *b: str, c: float = 2, **d: float) -> float:\n    return a\n"
     )
     bare = ast.unparse(ast.fix_missing_locations(bundle.Bare().visit(ast.parse(source))))
     assert "float" not in bare
     assert "str" not in bare
     assert "__future__" not in bare
+    assert "TYPE_CHECKING" not in bare
     assert "x = 1" in bare
+    assert "z = 3" in bare
     assert "c=2" in bare
 
 

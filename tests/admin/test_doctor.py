@@ -83,7 +83,12 @@ def test_a_wrong_configuration_is_78(file: str) -> None:
         ('[[smarthost]]\nname = "isp"\nhost = "smtp.isp.example"\n', "", 69, "no smart host"),
         ('"*" = "greg@isp.example"', '"*" = "greg@nas.lan"', 0, "greg@nas.lan"),
         ('domain = "isp.example"', 'domain = "nas.lan"', 0, "nas.lan"),
-        ('host = "smtp.isp.example"', 'host = "smtp.isp.example"\nuser = "g"\npassword_file = "/nowhere"', 0, "/nowhere"),
+        (
+            'host = "smtp.isp.example"',
+            'host = "smtp.isp.example"\nuser = "g"\npassword_file = "/nowhere"',
+            0,
+            "/nowhere",
+        ),
         ("FOLDER", "/dev/null", 69, "Not a directory"),
     ],
 )
@@ -111,11 +116,18 @@ def test_a_spool_that_others_can_read_or_that_will_be_gone_is_noticed(
     (tmp_path / "spool").mkdir(mode=0o755)
     monkeypatch.setattr(command, "file_system", lambda folder: "tmpfs")
     lines = bad(doctor(file, "--offline"))
-    assert [word for word in ("chmod 700", "tmpfs") if any(word in line for line in lines)] == ["chmod 700", "tmpfs"]
+    assert [word for word in ("chmod 700", "tmpfs") if any(word in line for line in lines)] == [
+        "chmod 700",
+        "tmpfs",
+    ]
 
 
-def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mounts").write_text(f"a / ext4 rw 0 0\nb {tmp_path} tmpfs rw 0 0\nc {tmp_path}/x overlay rw 0 0\n")
+def test_the_file_system_is_that_of_the_deepest_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mounts").write_text(
+        f"a / ext4 rw 0 0\nb {tmp_path} tmpfs rw 0 0\nc {tmp_path}/x overlay rw 0 0\n"
+    )
     monkeypatch.setattr(command, "MOUNTS", str(tmp_path / "mounts"))
     assert command.file_system(str(tmp_path / "spool")) == "tmpfs"
     assert command.file_system("/") == "ext4"

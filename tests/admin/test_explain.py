@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sendmail_py.admin import explain as command
 from sendmail_py.admin.cli import cli
+from sendmail_py.submission.session import MailData
 
 from support.dnsserver import dns_server
 
@@ -37,7 +39,13 @@ host = "192.0.2.26"
 [log]
 to = "stderr"
 """
-ALIASES = "root: staff\nstaff: ann@a.example, bob@b.example\nowner-staff: boss@example.net\nloop: loop2\nloop2: loop\n"
+ALIASES = """\
+root: staff
+staff: ann@a.example, bob@b.example
+owner-staff: boss@example.net
+loop: loop2
+loop2: loop
+"""
 MESSAGE = b"""From: Web <www-data@web1>
 Sender: x@old.example
 Reply-To: visitor@nas.lan, ok@example.org
@@ -69,13 +77,9 @@ def rows(lines: list[dict[str, str]]) -> list[tuple[str, str, str, str]]:
 
 @pytest.fixture(autouse=True)
 def stdin_is_the_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """click's runner replaces sys.stdin only; we read the descriptor as the mail commands do."""
+    """The runner of click replaces sys.stdin only; we read the descriptor as the mail commands do."""
 
     def header_fields(request: Any, found: Any) -> list[bytes]:
-        import sys
-
-        from sendmail_py.submission.session import MailData
-
         octets = sys.stdin.buffer.read().replace(b"\n", b"\r\n")
         return MailData(iter([octets]), 1 << 20).header()
 
@@ -114,7 +118,12 @@ def test_every_line_has_a_reason(file: str) -> None:
 def test_the_status_is_that_of_the_submission(file: str) -> None:
     assert explain(file, "--as", "root", "--", "x@example.org", message=b"\n").exit_code == 0
     assert explain(file, "--as", "root", "--", "loop", message=b"\n").exit_code == 65
-    assert explain(file, "--as", "root", "--", "-f", "ceo@bank.example", "x@example.org", message=b"\n").exit_code == 77
+    assert (
+        explain(
+            file, "--as", "root", "--", "-f", "ceo@bank.example", "x@example.org", message=b"\n"
+        ).exit_code
+        == 77
+    )
     assert explain(file, "--", "-Zx").exit_code == 64
     assert explain(file, "--as", "nobody-here", "x@example.org").exit_code == 64
     assert explain(file, "--", "-q").exit_code == 64
@@ -130,8 +139,14 @@ def test_the_owner_of_a_list_becomes_the_envelope_sender(file: str) -> None:
 
 
 def test_a_valid_address_stays_and_the_reason_is_said(file: str) -> None:
-    (line,) = told(file, "--as", "54321", "--", "-f", "a@example.org", "x@example.org", message=b"\n")["sender"]
-    assert (line["after"], line["rule"], line["reason"]) == ("a@example.org", "", "the Internet may answer it")
+    (line,) = told(file, "--as", "54321", "--", "-f", "a@example.org", "x@example.org", message=b"\n")[
+        "sender"
+    ]
+    assert (line["after"], line["rule"], line["reason"]) == (
+        "a@example.org",
+        "",
+        "the Internet may answer it",
+    )
 
 
 def test_people_get_lines(file: str) -> None:
@@ -159,7 +174,10 @@ example.org TXT "v=spf1 -all"
 @pytest.mark.parametrize(
     ("sender", "words"),
     [
-        ("greg@isp.example", ["EHLO web1.example.net: DNS has no address", "SPF of isp.example: fail (-all) for 192.0.2.26"]),
+        (
+            "greg@isp.example",
+            ["EHLO web1.example.net: DNS has no address", "SPF of isp.example: fail (-all) for 192.0.2.26"],
+        ),
         ("a@example.org", ["example.org: DNS has neither", "SPF of example.org: fail (-all) for 192.0.2.26"]),
         ("a@gone.example", ["gone.example: DNS knows no such domain"]),
     ],

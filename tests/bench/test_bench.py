@@ -32,3 +32,14 @@ def test_a_submission_is_measured_beside_the_bare_interpreter() -> None:
     assert said.count("python -IS -c pass") == 3
     assert said.count("sendmail, 1 KiB") == 2
     assert "with 3 messages in the queue" in said
+
+
+def test_growth_is_measured_at_three_sizes() -> None:
+    said = run("growth", "--part", "1000", "100,000 recipients", "10 MB of body").splitlines()
+    assert [line[:20].strip() for line in said[1:]] == [
+        "10 MB of body",
+        "10 MB of body lines",
+        "100,000 recipients,",
+        "100,000 recipients,",
+    ]
+    assert all(len(line[44:].split()) == 6 for line in said[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -189,6 +190,31 @@ def test_a_socket_is_as_good_as_pipes(box: Sandbox) -> None:
     assert len(stored(box)) == 1
 
 
+def test_a_client_that_we_did_not_write_is_content(box: Sandbox) -> None:
+    """The standard library's, over a socket."""
+    ours, theirs = socket.socketpair()
+    process = box.start("sendmail", "-bs", stdin=theirs, stdout=theirs)
+    theirs.close()
+    client = smtplib.SMTP(local_hostname="client.example")
+    client.sock = ours
+    assert client.getreply()[0] == 220
+    text = "Subject: ü\r\n\r\n.\r\n..x\r\nö".encode()
+    for number in range(3):
+        options = ["BODY=8BITMIME", "SMTPUTF8", f"ENVID=id{number}"]
+        sent = client.sendmail(
+            "ä@example.org", [f"r{number}@example.org", "a@-"], text, options, ["NOTIFY=NEVER"]
+        )
+        assert list(sent) == ["a@-"]
+    client.quit()
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, b"")
+    messages = stored(box)
+    assert [message.recipients for message in messages] == [[f"r{number}@example.org"] for number in range(3)]
+    assert {(message.sender, message.body) for message in messages} == {
+        ("ä@example.org", ".\r\n..x\r\nö\r\n".encode())
+    }
+
+
 # --- what is not --------------------------------------------------------------------------------------------
 
 
@@ -221,6 +247,23 @@ def test_a_sender_that_is_not_permitted_is_refused(box: Sandbox) -> None:
     assert replies[1].startswith(b"550 5.7.1 alice@example.org")
     assert [reply[:3] for reply in replies] == b"250 550 503 354 503 250 250 250 354 250".split()
     assert [message.sender for message in stored(box)] == ["me@isp.example"]
+
+
+@pytest.mark.parametrize(
+    ("sender", "reply"),
+    [
+        (b"<\xff@example.org>", b"553 5.1.7"),
+        (b"<" + b"x" * 1001 + b"@example.org>", b"553 5.1.7"),
+        (b"<a@b@c.example>", b"501 5.1.7"),
+        (b"<a@-x.example>", b"250 2.1.0"),  # repaired, as with -f
+        (b"<bob@localhost>", b"250 2.1.0"),
+    ],
+)
+def test_a_sender_is_repaired_or_refused(box: Sandbox, sender: bytes, reply: bytes) -> None:
+    replies = talk(box, b"MAIL FROM:" + sender + b"\r\nRCPT TO:<a@example.org>\r\n" + MESSAGE)
+    assert replies[0].startswith(reply)
+    good = reply.startswith(b"250")
+    assert [message.sender.partition("@")[2] for message in stored(box)] == ["example.net"] * good
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def known(folder: Path, text: str, forward: bool = False) -> aliases.Aliases:
 
 def test_a_list_is_a_line_for_each_target_or_several(tmp_path: Path) -> None:
     (tmp_path / "list").write_text(
-        "# the staff\nann@a.example\n\n  bob@b.example, Carl <carl@c.example>  # and one more\n\\dave\nroot\r\n"
+        "# the staff\nann@a.example\n\n  bob@b.example, Carl <carl@c.example>  # and one more\n"
+        "\\dave\nroot\r\n"
     )
     found = known(tmp_path, "staff: :include:{}/list, eve@e.example\nroot: greg@isp.example\n")
     assert found.resolve(b"staff", HERE) == [
@@ -31,7 +32,9 @@ def test_a_list_is_a_line_for_each_target_or_several(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("target", [":include:{}/list", '":include:{}/list"', '":include: {}/list"', ":INCLUDE:{}/list"])
+@pytest.mark.parametrize(
+    "target", [":include:{}/list", '":include:{}/list"', '":include: {}/list"', ":INCLUDE:{}/list"]
+)
 def test_every_form_of_an_inclusion_is_known(tmp_path: Path, target: str) -> None:
     (tmp_path / "list").write_text("ann@a.example\n")
     assert known(tmp_path, f"staff: {target}\n").resolve(b"staff", HERE) == [b"ann@a.example"]

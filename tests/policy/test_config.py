@@ -51,6 +51,9 @@ name = "isp"
 host = "smtp.isp.example"
 port = 2525
 lookup = "srv"
+protocol = "lmtp"
+source = "192.0.2.1"
+proxy = "socks5://127.0.0.1:9050"
 tls = "implicit"
 user = "greg"
 password_file = "/etc/sendmail-py/isp.secret"
@@ -58,11 +61,17 @@ auth = ["scram-sha-256", "PLAIN"]
 ca_file = "/etc/ca.pem"
 ca_path = "/etc/ca"
 fingerprint = "AB:CD:EF:01:23:45:67:89:ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789"
+key_fingerprint = "ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789"
+dane = true
 verify_name = "smtp.isp.example"
 client_cert = "/etc/cert.pem"
 client_key = "/etc/key.pem"
 min_tls = "1.3"
 senders = ["*@isp.example"]
+require_tls = true
+deliver_by = "2h"
+hold_for = "10m"
+priority = 3
 max_connections = 4
 max_messages_per_session = 100
 max_rate = "60/m"
@@ -199,7 +208,7 @@ def test_every_key_of_a_smart_host_arrives(world: World) -> None:
 
 def test_the_full_file_of_this_test_has_every_key() -> None:
     keys = set(re.findall(r"^([a-z_]+) =", FULL, re.MULTILINE))
-    other_sources = {"password_command", "password_credential", "password_env", "password", "users"}
+    other_sources = {"password_command", "password_credential", "password_env", "password", "users", "transport", "command"}
     assert {key for keys in schema.TABLES.values() for key in keys} - other_sources == keys - {"root"}
 
 
@@ -864,6 +873,7 @@ def test_loading_a_usual_file_imports_nothing_costly(world: World) -> None:
         ".policy.config",
         ".policy.homes",
         ".policy.schema",
+        ".policy.smarthosts",
         ".policy.toml",
     ]
     assert set(found) - set(ours) <= {"__future__", "pwd"}

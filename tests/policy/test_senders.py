@@ -1,4 +1,4 @@
-"""Addresses as they come from cron, mailers, scripts and people: the verdict on each, and what leaves the host.
+"""Addresses as they come from cron, mailers, scripts and people: the verdict on each, and what leaves.
 
 The rules are made as a submission makes them, from a configuration file, a host's name and its tables. Each
 world is a person's usual set-up; the rows are what peers' users reported as refused, bounced or answered by

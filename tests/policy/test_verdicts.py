@@ -40,5 +40,8 @@ def test_without_a_spool_nobody_said_anything() -> None:
 def test_reads_what_it_writes(tmp_path: Path) -> None:
     known = {b"a.example": (NOW, "gone"), b"b.example": (NOW - 5, "")}
     (tmp_path / "domains").write_bytes(verdicts.encode(known))
-    assert verdicts.lines(verdicts.read(str(tmp_path))) == [(b"a.example", NOW, "gone"), (b"b.example", NOW - 5, "")]
+    assert verdicts.lines(verdicts.read(str(tmp_path))) == [
+        (b"a.example", NOW, "gone"),
+        (b"b.example", NOW - 5, ""),
+    ]
     assert verdicts.load(str(tmp_path))[b"a.example"].startswith("gone (DNS, 20")

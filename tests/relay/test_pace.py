@@ -26,7 +26,7 @@ def sent(pace: Pace, clock: Clock, seconds: float) -> int:
     """How many messages leave in that time if they are always there."""
     count, end = 0, clock.now + seconds
     while True:
-        clock.now += pace.wait()
+        clock.now = min(end, clock.now + pace.wait())
         if clock.now >= end:
             return count
         pace.take()

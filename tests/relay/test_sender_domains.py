@@ -1,4 +1,4 @@
-"""Claims about the question after a queue run: can the senders' domains receive mail?"""
+"""Claims about the question after a queue run, whether the senders' domains can receive mail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sendmail_py.relay import receiving
 from relay.flushing import World, smarthost
 from support.dnsserver import SILENT, Server, dns_server
 
-
 RECORDS = "x.example MX 10 mail.x.example.\nmail.x.example A 192.0.2.1\nsilent.example A 192.0.2.1\n"
 
 
@@ -20,7 +19,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The questions that a server on loopback got."""
     server: Server
     with dns_server(RECORDS, {"silent.example": SILENT}) as server:
-        monkeypatch.setattr(receiving, "Resolver", lambda: server.resolver(one=0.2))
+        monkeypatch.setattr(receiving, "ask_system", lambda: server.resolver(one=0.2))
         yield server.asked  # type: ignore[misc]
 
 

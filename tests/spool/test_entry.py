@@ -7,6 +7,7 @@ import binascii
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sendmail_py.errors import DataError
 from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.spool import entry
 
@@ -118,3 +119,11 @@ def test_the_trailer_has_a_fixed_length() -> None:
     """So that it can be found from the end."""
     assert len(entry.trailer(0, 0, False)) == entry.TRAILER_OCTETS
     assert len(entry.trailer(999_999_999_999, 0xFFFFFFFF, True)) == entry.TRAILER_OCTETS
+
+
+def test_records_that_could_not_be_read_again_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry, "LARGEST_RECORDS", 4096)
+    many = [Recipient(b"r%d@example.org" % number) for number in range(200)]
+    entry.encode(Envelope(b"me@example.net", many[:100]))
+    with pytest.raises(DataError, match="too many recipients"):
+        entry.encode(Envelope(b"me@example.net", many))

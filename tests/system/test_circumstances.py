@@ -208,7 +208,7 @@ def test_closed_descriptors_are_no_trouble_for_the_others(box: Sandbox, name: st
 
 
 def test_standard_input_may_be_a_file_or_nothing(box: Sandbox, tmp_path: Path) -> None:
-    """Anacron's is a regular file; /dev/null is an empty message. With a folder there Python itself gives up."""
+    """Anacron's is a regular file; /dev/null is an empty message. On a folder Python gives up."""
     (tmp_path / "message").write_bytes(MESSAGE)
     for path in (tmp_path / "message", Path("/dev/null")):
         with open(path, "rb") as file:

@@ -158,6 +158,8 @@ ARGUMENTS: list[Row] = [
     (["-f", "me@example.org (Me)", A], MESSAGE, Queued(sender="me@example.org")),
     (["-f", '"a b"@example.org', A], MESSAGE, Queued(sender='"a b"@example.org')),
     (["-f", "a b@c d", A], MESSAGE, (64, "a b@c d")),
+    (["-f", b"\xff@example.org", A], MESSAGE, (65, "UTF-8")),
+    (["-f", "x" * 1001 + "@example.org", A], MESSAGE, (65, "1000")),
     (["-f", "a@example.org, b@example.org", A], MESSAGE, (64, "exactly one")),
     (["-f", "me@example.org\nRCPT TO:<v@example.org>", A], MESSAGE, (64, "control character")),
     (["-f", "me@example.org\r", A], MESSAGE, (64, "control character")),

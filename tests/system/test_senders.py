@@ -44,7 +44,9 @@ def only_message(box: Sandbox) -> tuple[list[str], bytes]:
 
 
 def test_changes_of_the_header_are_in_the_queue_file_and_in_the_log(box: Sandbox) -> None:
-    message = b'From: "A, B" <root@nas.lan>\nReply-To: x@old.example, fine@example.org\nTo: y@example.org\n\nhi\n'
+    message = (
+        b'From: "A, B" <root@nas.lan>\nReply-To: x@old.example, fine@example.org\nTo: y@example.org\n\nhi\n'
+    )
     assert box.run("sendmail", "-f", "a@example.org", "y@example.org", stdin=message).returncode == 0
     records, stored = only_message(box)
     assert [one for one in records if one.startswith("X")] == [
@@ -78,8 +80,8 @@ def test_a_report_to_a_list_stays_a_report(box: Sandbox) -> None:
 
 
 def test_owners_hold_in_an_smtp_dialogue_too(box: Sandbox) -> None:
-    talk = b"EHLO x\r\nMAIL FROM:<greg@example.org>\r\nRCPT TO:<staff>\r\nDATA\r\nSubject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"
-    assert box.run("sendmail", "-bs", stdin=talk).returncode == 0
+    talk = b"EHLO x\nMAIL FROM:<greg@example.org>\nRCPT TO:<staff>\nDATA\nSubject: x\n\nhi\n.\nQUIT\n"
+    assert box.run("sendmail", "-bs", stdin=talk.replace(b"\n", b"\r\n")).returncode == 0
     assert "S boss@example.net" in only_message(box)[0]
 
 
@@ -102,7 +104,9 @@ def test_a_list_that_others_can_write_holds_up_its_mail(box: Sandbox) -> None:
 def test_a_domain_that_dns_called_dead_is_repaired_like_any_other(box: Sandbox) -> None:
     box.spool.mkdir(parents=True, mode=0o700)
     now = int(time.time())
-    (box.spool / "domains").write_text(f"sendmail-py domains 1\ndead.example\t{now}\tDNS knows no such domain\n")
+    (box.spool / "domains").write_text(
+        f"sendmail-py domains 1\ndead.example\t{now}\tDNS knows no such domain\n"
+    )
     assert box.run("sendmail", "-f", "a@dead.example", "y@example.org", stdin=b"\nhi\n").returncode == 0
     records, _ = only_message(box)
     assert "S a@example.net" in records
@@ -131,7 +135,11 @@ def as_user(box: Sandbox, uid: int, *arguments: str, stdin: bytes) -> subprocess
     home.mkdir(mode=0o700)
     os.chown(home, uid, uid)
     box.config.chmod(0o644)
-    environ: dict[str, str | None] = {"HOME": str(home), "XDG_STATE_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    environ: dict[str, str | None] = {
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home),
+        "XDG_CONFIG_HOME": str(home),
+    }
     return box.run("sendmail", *arguments, stdin=stdin, env=environ, user=uid, group=uid, extra_groups=[])
 
 
@@ -139,7 +147,7 @@ def test_a_list_is_read_with_the_rights_of_the_submitter(box: Sandbox, tmp_path:
     if os.getuid() != 0:
         pytest.skip("only root can be somebody else")
     for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        if folder != Path("/tmp"):  # noqa: S108 (pytest's own folders below it)
+        if folder != Path("/tmp"):  # pytest's own folders are below it
             folder.chmod(0o755)
     box.configure(CONFIG.replace("ALIASES", str(box.folder / "aliases")) + '[log]\nto = "stderr"\n')
     (box.folder / "staff").chmod(0o600)
