@@ -18,7 +18,7 @@ from support.launch import Sandbox
 
 # Of the standard library, beyond what `python -IS -c pass` has loaded.
 STANDARD = {"__future__", "_abc", "_collections_abc", "_stat", "abc", "errno", "fcntl", "genericpath", "os"}
-STANDARD |= {"os.path", "posixpath", "pwd", "stat", "syslog", "time"}
+STANDARD |= {"gc", "os.path", "posixpath", "pwd", "stat", "syslog", "time"}
 
 DISPATCH = {"", "commands", "commands.dispatch", "commands.options", "errors", "maillog"}
 DISPATCH |= {"submission", "submission.stdin"}

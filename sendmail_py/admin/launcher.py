@@ -27,10 +27,13 @@ OPTIONS = "-IS"
 #                                                         never comes before the standard library's
 #     a package object made by hand         25.01  25.04  no listing, but no __init__ and no version either
 #
+# The garbage collector finds nothing in a process that lives for ten milliseconds, but looks five times: 0.6.
+#
 # Whatever else a submission imports is built in or frozen and needs no path. dnspython's folder comes last:
 # only a flush with `lookup = "mx"` or "srv" looks there. The `except` costs 0.15.
 BODY = """\
-import sys
+import gc, sys
+gc.disable()
 try:
     try:
         with open({bundle}, "rb") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import posix
 import sys
 import time
@@ -53,6 +54,7 @@ def relay(request: Request, config: Config, spool: Spool, force: bool, person: b
     """Through the door: only now the network's modules are loaded."""
     from sendmail_py.relay import flush  # noqa: PLC0415 (the door to the relay)
 
+    gc.enable()  # the launcher has switched it off for commands that end at once
     stop = signals.watch_for_stop()
     wanted = (lambda queue_id, envelope: matches(request.only, queue_id, envelope)) if request.only else None
     trace = transcript if request.verbose else None

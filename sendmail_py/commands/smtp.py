@@ -8,6 +8,7 @@ replies, or when a signal ended the dialogue (421 was said then); 78 for the con
 
 from __future__ import annotations
 
+import gc
 import posix
 import stat
 import time
@@ -52,6 +53,7 @@ def run(request: Request, stdin_open: bool) -> int:
         if not stdin_open:
             raise InputError("standard input is closed")
         signals.watch(stop)
+        gc.enable()  # the launcher has switched it off for commands that end at once
         config = setting.load(request)
         rules = sender_rules(config, posix.getuid())
         name = text(request.full_name or posix.environ.get(b"NAME", b""))

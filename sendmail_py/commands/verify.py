@@ -53,7 +53,8 @@ def how(given: bytes, final: bytes, host: Host, known: Aliases | None) -> str:
     if [final] == recipients.expand(given, host, None):
         return "completed"
     local, domain = address.split(given)
-    named = known is not None and known.look_up(local, domain, not domain or host.is_local(domain))[1] is not None
+    here = not domain or host.is_local(domain)
+    named = known is not None and known.look_up(local, domain, here)[1] is not None
     return "alias" if named else "aliases.default"
 
 

@@ -1,14 +1,14 @@
-"""Line ends and line lengths (RFC 5322 2.1.1, 2.3; RFC 5321 4.5.3.1.6).
+"""Line ends (RFC 5322 2.3): a message as a program wrote it, in wire form.
 
 Whatever came in, CRLF and nothing else goes out: LF and CRLF end a line, a CR anywhere else
 becomes a blank (so that no server can see an end of data that we did not write), NUL is removed.
-Both classes work on a stream that is cut anywhere and keep no more than a few octets of it.
+It works on a stream that is cut anywhere and keeps no more than a few octets of it. Lines that are too long
+for SMTP stay as they are: the relay re-codes what must not leave so (relay/recode.py).
 """
 
 from __future__ import annotations
 
 CRLF = b"\r\n"
-LONGEST = 998  # octets of a line without its CRLF
 
 
 class Normaliser:
@@ -65,40 +65,3 @@ class Normaliser:
             return b""
         self.at_start = True
         return held + CRLF
-
-
-class Breaker:
-    """Breaks body lines over 998 octets: line end, blank, rest (as Postfix does)."""
-
-    __slots__ = ("column",)
-
-    def __init__(self) -> None:
-        self.column = 0
-
-    def feed(self, text: bytes) -> bytes:
-        """Take CRLF text cut anywhere but inside a CRLF; return it with no line over the limit."""
-        out = []
-        begin = at = 0
-        while True:
-            end = text.rfind(b"\n", at, at + LONGEST + 2 - self.column)
-            if end >= 0:
-                at, self.column = end + 1, 0
-            elif len(text) - at <= LONGEST - self.column:
-                self.column += len(text) - at
-                break
-            else:
-                at = character_start(text, at, at + LONGEST - self.column)
-                out.append(text[begin:at])
-                begin, self.column = at, 1
-        if not out:
-            return text
-        out.append(text[begin:])
-        return b"\r\n ".join(out)
-
-
-def character_start(text: bytes, low: int, at: int) -> int:
-    """The largest index in (low, at] that is not inside a UTF-8 character (RFC 3629)."""
-    start = at
-    while start > max(low, at - 3) and 0x80 <= text[start] < 0xC0:
-        start -= 1
-    return start if start > low else at

@@ -111,7 +111,7 @@ WANTED = {
     "target": '"syslog", "stderr", an absolute path or one that begins with ~/',
     "domain": 'a domain such as "example.net"',
     "helo": 'a host name such as "host.example.net"',
-    "host": 'a name or an address such as "smtp.example.net", or the path of a socket; the port has its own key',
+    "host": 'a name or an address such as "smtp.example.net", or a path; the port has its own key',
     "address": 'an address such as "greg@example.net"',
     "numeric": 'an address such as "192.0.2.1" or "2001:db8::1"',
     "proxy": 'a proxy such as "socks5://127.0.0.1:9050"',

@@ -43,12 +43,13 @@ class Expect:
 
 
 class Content:
-    """Send the content of a transaction and the final dot, which will be answered by one reply."""
+    """Send the content of a transaction and the final dot, which will be answered by `replies` replies."""
 
-    __slots__ = ("transaction",)
+    __slots__ = ("replies", "transaction")
 
-    def __init__(self, transaction: Transaction) -> None:
+    def __init__(self, transaction: Transaction, replies: int = 1) -> None:
         self.transaction = transaction
+        self.replies = replies
 
 
 class Whole:

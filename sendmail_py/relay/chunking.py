@@ -50,8 +50,8 @@ BAIT = b"RCPT TO:<>\r\n"
 
 
 def is_possible(server: Server) -> bool:
-    """Whether the server says that it knows chunks; with commands in lock-step they would gain nothing."""
-    return server.pipelining and server.offers(b"CHUNKING")
+    """Whether the server says that it knows chunks; in lock-step, and in LMTP, they would gain nothing."""
+    return server.pipelining and server.offers(b"CHUNKING") and not server.lmtp
 
 
 def probe(server: Server) -> Dialogue[bool]:

@@ -15,8 +15,9 @@ from sendmail_py.mail.envelope import DELIVERED as MARK_DELIVERED
 from sendmail_py.mail.envelope import FAILED as MARK_FAILED
 from sendmail_py.mail.envelope import RELAYED, TODO, UNKNOWN
 from sendmail_py.relay import outcome as outcomes
-from sendmail_py.relay import transaction, trouble
+from sendmail_py.relay import recode, transaction, trouble
 from sendmail_py.relay.outcome import Outcome
+from sendmail_py.relay.recode import Content, Wire
 from sendmail_py.relay.transaction import Transaction
 from sendmail_py.spool.tries import MOST_UNKNOWN, Try
 
@@ -64,6 +65,7 @@ class Delivery:
         "claim",
         "clock",
         "counts",
+        "fitted",
         "flying",
         "random",
         "rules",
@@ -91,6 +93,7 @@ class Delivery:
         self.random = random
         self.batch = MOST_RECIPIENTS
         self.flying = 0
+        self.fitted: dict[tuple[bool, bool], Content] = {}
         self.sender_refused = self.throttled = ""
         self.sender_accepted = False
         self.counts = {outcomes.DELIVERED: 0, outcomes.DEFERRED: 0, outcomes.FAILED: 0}
@@ -104,9 +107,16 @@ class Delivery:
         """The next recipients, as many as the server takes at a time."""
         indices = [self.to_try.popleft() for _ in range(min(self.batch, len(self.to_try)))]
         self.flying += 1
-        made = Transaction(self.claim.envelope, indices, self.claim.size, self.claim.chunks)
+        made = Transaction(self.claim.envelope, indices, self.claim.size, self.claim.chunks, self.fit)
         made.chunks = lambda: self.content(made)
         return made
+
+    def fit(self, stored: Content, wire: Wire) -> Content:
+        """The message as a server takes it, made once for all transactions and servers alike."""
+        key = (wire.eight_bit, wire.utf8)
+        if key not in self.fitted:
+            self.fitted[key] = recode.fit(stored, wire)
+        return self.fitted[key]
 
     def content(self, sending: Transaction) -> Iterator[bytes]:
         """The message; before its last piece goes out the file says that its end may be sent.
@@ -115,9 +125,9 @@ class Delivery:
         (on_unknown) it is synced, so that it outlives the machine.
         """
         done = 0
-        for piece in self.claim.chunks():
+        for piece in sending.content.chunks():
             done += len(piece)
-            if done >= self.claim.size and sending.stage != transaction.OFFERED:
+            if done >= sending.size and sending.stage != transaction.OFFERED:
                 doubtful = {sending.indices[n]: UNKNOWN for n in sending.open()}
                 self.claim.mark(doubtful, sync=self.rules.on_unknown == "hold")
             yield piece

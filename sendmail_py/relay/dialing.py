@@ -1,7 +1,7 @@
 """From a name to a connected socket: look-up, staggered attempts (RFC 8305), own address, proxy, Unix socket.
 
 Guarantees: no call outlives its deadline, not even getaddrinfo(3); an address that does not answer costs a
-quarter of a second and not a timeout when there is another one; every fault names the address that it is about.
+quarter of a second and not a timeout when there is another one; a fault names the address that it is about.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Attempt:
     def __init__(self, host: str, address: Address, deadline: float, source: str) -> None:
         family, where = address
         self.deadline = deadline
-        self.peer = f"{host}[{where[0]!s}]:{where[1]!s}"
+        self.peer = peer_name(host, address)
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             self.sock.setblocking(False)
@@ -95,6 +95,11 @@ class Attempt:
         return f"connect to {self.peer}: {os.strerror(code)}" if code else ""
 
 
+def peer_name(host: str, address: Address) -> str:
+    """How a fault calls an address."""
+    return f"{host}[{address[1][0]!s}]:{address[1][1]!s}"
+
+
 def stagger(host: str, addresses: list[Address], timeout: float, source: str = "") -> socket.socket:
     """The first address that answers; each begins a moment after the one before, or when that has failed."""
     waiting = deque(alternating(addresses, source))
@@ -110,7 +115,7 @@ def stagger(host: str, addresses: list[Address], timeout: float, source: str = "
                 try:
                     begun.append(Attempt(host, address, now + timeout, source))
                 except OSError as error:
-                    reasons.append(f"connect to {host}[{address[1][0]!s}]:{address[1][1]!s}: {error.strerror}")
+                    reasons.append(f"connect to {peer_name(host, address)}: {error.strerror}")
                     turn = now
                 continue
             for one in ready(begun, min([turn] * bool(waiting) + [one.deadline for one in begun])):

@@ -17,13 +17,13 @@ class Server:
 
     `keywords` maps the upper-case EHLO keyword to its parameters (upper case, list of bytes).
     `size` is the largest message in octets (RFC 1870), 0 when not told or unlimited. `drops_chunks` is set by
-    whoever knows that the server drops the octets of a refused chunk (chunking.py).
+    whoever knows that the server drops the octets of a refused chunk (chunking.py), `lmtp` by who spoke LMTP.
     """
 
-    __slots__ = ("drops_chunks", "keywords", "pipelining", "size")
+    __slots__ = ("drops_chunks", "keywords", "lmtp", "pipelining", "size")
 
     def __init__(self, lines: list[bytes]) -> None:
-        self.drops_chunks = False
+        self.drops_chunks = self.lmtp = False
         self.keywords: dict[bytes, list[bytes]] = {}
         for line in lines:
             # "AUTH=LOGIN PLAIN" is what servers older than RFC 2554 write; it says the same.

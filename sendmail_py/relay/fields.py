@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 
 from sendmail_py.mail import header
-from sendmail_py.mail.lines import character_start
 from sendmail_py.relay import parameters, words
 
 CRLF = b"\r\n"
@@ -103,3 +102,11 @@ def fold_at(line: bytes, first: int, wanted: int, limit: int) -> int:
     if later:
         return later.start()
     return len(line) if len(line) <= limit else -character_start(line, first, limit)
+
+
+def character_start(text: bytes, low: int, at: int) -> int:
+    """The largest index in (low, at] that is not inside a UTF-8 character (RFC 3629)."""
+    start = at
+    while start > max(low, at - 3) and 0x80 <= text[start] < 0xC0:
+        start -= 1
+    return start if start > low else at

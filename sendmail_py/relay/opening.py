@@ -81,6 +81,7 @@ class Opener:
             private=setting.tls != "none" or connection.loopback,
             login=login,
             mechanisms=setting.auth,
+            lmtp=setting.protocol == "lmtp",
         )
         try:
             return session, session.play(smtp.opening(wish))

@@ -156,7 +156,7 @@ class Session:
         self.check_quiet()
         sent = action.transaction
         self.begin(sent)
-        self.outstanding += 1
+        self.outstanding += action.replies
         for piece in readable(stuffed(sent.chunks())):
             if self.outbox.is_full(len(piece)):
                 self.outbox.send(self.timeout, self.early)

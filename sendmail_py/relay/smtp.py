@@ -11,12 +11,8 @@ decided.
 
 from __future__ import annotations
 
-import base64
-import binascii
-
-from sendmail_py.relay import ehlo, sasl, transaction, trouble
+from sendmail_py.relay import auth, ehlo, sasl, transaction, trouble
 from sendmail_py.relay.actions import (
-    AUTH,
     DATA,
     EHLO,
     END,
@@ -43,12 +39,10 @@ if TYPE_CHECKING:
     from sendmail_py.relay.actions import Dialogue
     from sendmail_py.relay.ehlo import Server
 
-LONGEST_COMMAND = 512  # RFC 5321 4.5.3.1.4, the line end included
-
-
 class Wish:
     """What a session must be before mail flows.
 
+    lmtp        whether LMTP is spoken (RFC 2033), where every recipient has its own reply after the content
     helo        our name for EHLO (bytes)
     implicit    whether the connection is encrypted from the first octet (RFC 8314 3)
     starttls    whether the clear connection must be encrypted by STARTTLS
@@ -57,7 +51,7 @@ class Wish:
     mechanisms  the allowed SASL mechanisms in order, [] for the best that is offered
     """
 
-    __slots__ = ("helo", "implicit", "login", "mechanisms", "private", "starttls")
+    __slots__ = ("helo", "implicit", "lmtp", "login", "mechanisms", "private", "starttls")
 
     def __init__(
         self,
@@ -68,6 +62,7 @@ class Wish:
         private: bool = False,
         login: sasl.Login | None = None,
         mechanisms: list[str] | None = None,
+        lmtp: bool = False,
     ) -> None:
         self.helo = helo
         self.implicit = implicit
@@ -75,6 +70,7 @@ class Wish:
         self.private = private
         self.login = login
         self.mechanisms = mechanisms or []
+        self.lmtp = lmtp
 
 
 def ask(command: bytes, expect: Expect) -> Dialogue[Reply]:
@@ -103,84 +99,27 @@ def opening(wish: Wish) -> Dialogue[Server]:
         yield START_TLS
         server = yield from hello(wish)  # RFC 3207 4.2: what was said in the clear counts no more
     if wish.login is not None:
-        yield from authenticate(wish.login, choose_mechanisms(wish, server))
+        mechanisms = auth.choose(wish.mechanisms, server.mechanisms, private=wish.private)
+        yield from auth.authenticate(wish.login, mechanisms)
     return server
 
 
 def hello(wish: Wish) -> Dialogue[Server]:
-    """EHLO; HELO for a server that does not know it (RFC 5321 3.2), unless we need an extension."""
-    reply = yield from ask(b"EHLO " + wish.helo, EHLO)
-    if reply.permanent and not wish.starttls and wish.login is None:
+    """EHLO or LHLO; HELO for a server that knows neither (RFC 5321 3.2), unless we need an extension."""
+    reply = yield from ask((b"LHLO " if wish.lmtp else b"EHLO ") + wish.helo, EHLO)
+    if reply.permanent and not (wish.starttls or wish.lmtp or wish.login is not None):
         require(HELO, (yield from ask(b"HELO " + wish.helo, HELO)))
         return ehlo.Server([])
     require(EHLO, reply)
-    return ehlo.from_reply(reply)
+    server = ehlo.from_reply(reply)
+    server.lmtp = wish.lmtp
+    return server
 
 
 def require(expect: Expect, reply: Reply) -> None:
     """RefusedFault unless the server said yes."""
     if not reply.positive:
         raise RefusedFault(f"refused: {reply.text} (in reply to {expect.phase})", reply)
-
-
-def choose_mechanisms(wish: Wish, server: Server) -> list[str]:
-    """The mechanisms to try; LoginFault when none may be used here."""
-    chosen = sasl.choose(wish.mechanisms, server.mechanisms, private=wish.private)
-    if not chosen:
-        offered = " ".join([one.decode("ascii", "replace") for one in server.mechanisms]) or "none"
-        raise LoginFault(f"no usable way to log in (the server offers: {offered:.200})")
-    return chosen
-
-
-def authenticate(login: sasl.Login, mechanisms: list[str]) -> Dialogue[None]:
-    """AUTH (RFC 4954 4): the next mechanism when this one is not taken, never a second try of a password."""
-    for name in mechanisms:
-        reply = yield from attempt(name, sasl.begin(name, login))
-        if reply.positive:
-            return
-        if reply.code not in (504, 534):
-            break
-    raise LoginFault(f"login refused: {reply.text}", reply)
-
-
-def attempt(name: str, exchange: sasl.Exchange) -> Dialogue[Reply]:
-    """One SASL exchange, with the initial response when there is one and it fits (RFC 4954 4)."""
-    spoken: list[bytes] = []
-    command = b"AUTH " + name.encode()
-    first = exchange.first()
-    if first is not None and len(command) + len(encode(first)) + 3 <= LONGEST_COMMAND:
-        spoken.append(encode(first))
-        command += b" " + (encode(first) or b"=")
-        first = None
-    yield Write(command + b"\r\n", secret=True)
-    while (reply := (yield AUTH)).go_ahead:
-        response = exchange.answer(decode(reply.lines[0])) if first is None else first
-        first = None
-        spoken.append(encode(response))
-        yield Write(encode(response) + b"\r\n", secret=True)
-    if reply.positive and not exchange.proven:
-        raise LoginFault(f"the server did not prove that it knows the password ({name})")
-    return without(spoken, reply)
-
-
-def without(spoken: list[bytes], reply: Reply) -> Reply:
-    """The reply as it may be logged: some servers quote the line that they did not understand."""
-    if any(word and word in line for word in spoken for line in reply.lines):
-        return Reply(reply.code, [b"***"])
-    return reply
-
-
-def encode(response: bytes) -> bytes:
-    """A SASL response in base64."""
-    return base64.b64encode(response)
-
-
-def decode(challenge: bytes) -> bytes:
-    """A SASL challenge from base64."""
-    try:
-        return base64.b64decode(challenge.strip(), validate=True)
-    except binascii.Error:
-        raise ProtocolFault("the server's AUTH challenge is not base64") from None
 
 
 def closing() -> Dialogue[None]:
@@ -205,7 +144,7 @@ def relay(server: Server) -> Dialogue[None]:
         if following is None and ending is None:
             return
         if following is None or not server.pipelining:
-            yield from end_of_data(ending)
+            yield from end_of_data(server, ending)
             ending = None
         if following is None:
             continue  # recipients that were too many a moment ago may be next
@@ -214,7 +153,7 @@ def relay(server: Server) -> Dialogue[None]:
             yield Judged(following)
             continue
         go_ahead = yield from begin(server, following, ending, reset)
-        ending = yield from content_or_not(following, go_ahead)
+        ending = yield from content_or_not(server, following, go_ahead)
         reset = ending is None and following.mail_accepted and not go_ahead
 
 
@@ -226,7 +165,7 @@ def grouped(server: Server, new: Transaction, ending: Transaction | None, reset:
     commands += [transaction.rcpt_command(server, new.recipients[n]) for n in asked]
     commands.append(b"DATA\r\n")
     yield Write(b"".join(commands), len(commands))
-    yield from end_of_data(ending)
+    yield from end_of_data(server, ending)
     if reset:
         yield RSET
     answer_mail(new, (yield MAIL))
@@ -269,10 +208,10 @@ def answer_data(new: Transaction, reply: Reply) -> bool:
     return reply.go_ahead
 
 
-def content_or_not(new: Transaction, go_ahead: bool) -> Dialogue[Transaction | None]:
+def content_or_not(server: Server, new: Transaction, go_ahead: bool) -> Dialogue[Transaction | None]:
     """Send the content if somebody is to get it; the transaction is returned if its end has no reply yet."""
     if go_ahead and new.open():
-        yield Content(new)
+        yield Content(new, len(new.open()) if server.lmtp else 1)
         return new
     yield Judged(new)
     if go_ahead:
@@ -283,14 +222,18 @@ def content_or_not(new: Transaction, go_ahead: bool) -> Dialogue[Transaction | N
     return None
 
 
-def end_of_data(ending: Transaction | None) -> Dialogue[None]:
-    """The reply to the final dot, which decides about everybody who was accepted."""
+def end_of_data(server: Server, ending: Transaction | None) -> Dialogue[None]:
+    """The reply to the final dot, which decides about everybody who was accepted; in LMTP one for each."""
     if ending is None:
         return
-    reply = yield END
-    if reply.go_ahead:
-        raise ProtocolFault(f"unexpected reply: {reply.text} (in reply to {transaction.END})")
-    ending.judge(transaction.END, reply)
+    for n in ending.open() if server.lmtp else [-1]:
+        reply = yield END
+        if reply.go_ahead:
+            raise ProtocolFault(f"unexpected reply: {reply.text} (in reply to {transaction.END})")
+        if server.lmtp and n != ending.open()[-1]:
+            ending.verdicts[n] = transaction.Verdict(transaction.END, reply)
+        else:
+            ending.judge(transaction.END, reply)
     yield Judged(ending)
     if reply.code == 421:
         raise RefusedFault(f"closing: {reply.text}", reply)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 
 from sendmail_py.mail import address
+from sendmail_py.relay import recode
+from sendmail_py.relay.recode import Content, Wire
 from sendmail_py.relay.reply import Reply
+from sendmail_py.relay.survey import ConversionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +54,9 @@ class Transaction:
 
     envelope    the message's envelope
     indices     which of its recipients are meant; `recipients` are these
-    size        octets of the content in wire form
+    stored      the content as the spool has it
+    content     the content as it is sent: fit for the server once refuse_unfit has seen it
+    fit         makes that of the stored one (recode.fit, or somebody who remembers what it gave)
     chunks      called without arguments, gives the content as an iterable of bytes
     verdicts    by position in `recipients`; None until decided
     accepted    positions whose RCPT was accepted
@@ -60,23 +65,31 @@ class Transaction:
     __slots__ = (
         "accepted",
         "chunks",
+        "content",
         "envelope",
+        "fit",
         "indices",
         "mail_accepted",
         "recipients",
-        "size",
         "stage",
+        "stored",
         "verdicts",
     )
 
     def __init__(
-        self, envelope: Envelope, indices: list[int], size: int, chunks: Callable[[], Iterable[bytes]]
+        self,
+        envelope: Envelope,
+        indices: list[int],
+        size: int,
+        chunks: Callable[[], Iterable[bytes]],
+        fit: Callable[[Content, Wire], Content] = recode.fit,
     ) -> None:
         self.envelope = envelope
         self.indices = indices
         self.recipients = [envelope.recipients[index] for index in indices]
-        self.size = size
-        self.chunks = chunks
+        self.stored = self.content = Content(chunks, size, envelope.eight_bit)
+        self.chunks = self.pieces
+        self.fit = fit
         self.verdicts: list[Verdict | None] = [None] * len(indices)
         self.accepted: list[int] = []
         self.mail_accepted = False
@@ -85,6 +98,20 @@ class Transaction:
     def open(self) -> list[int]:
         """Positions of the recipients that have no verdict yet."""
         return [n for n, verdict in enumerate(self.verdicts) if verdict is None]
+
+    def pieces(self) -> Iterable[bytes]:
+        """The content."""
+        return self.content.chunks()
+
+    @property
+    def size(self) -> int:
+        """Octets of the content."""
+        return self.content.size
+
+    def is_beyond_ascii(self) -> bool:
+        """Whether an address in it needs SMTPUTF8 (RFC 6531 3.4)."""
+        named = [self.envelope.reverse_path, *[self.recipients[n].address for n in self.open()]]
+        return not all(one.isascii() for one in named)
 
     def judge(self, phase: str, reply: Reply) -> None:
         """`reply` decides about every recipient that is still open."""
@@ -106,25 +133,48 @@ def own_reply(code: int, enhanced: str, text: str) -> Reply:
 
 
 def refuse_unfit(server: Server, transaction: Transaction) -> None:
-    """Judge, before an octet is sent, what may not be sent or what the server said it cannot take."""
-    reply = unfit_message(server, transaction)
-    if reply is not None:
-        transaction.judge(UNSENT, reply)
+    """Make the content fit for the server; judge, before an octet is sent, what may not or cannot be sent."""
     for n in transaction.open():
         reply = unfit_address(server, transaction.recipients[n].address, "5.1.3")
         if reply is not None:
             transaction.verdicts[n] = Verdict(UNSENT, reply)
+    if transaction.open():
+        reply = unfit_sender(server, transaction) or unfit_content(server, transaction)
+        if reply is not None:
+            transaction.judge(UNSENT, reply)
     if not transaction.open():
         transaction.stage = JUDGED
 
 
-def unfit_message(server: Server, transaction: Transaction) -> Reply | None:
-    """Why nobody can get this message."""
-    if server.size and transaction.size > server.size:  # RFC 1870 6.1
-        text = f"message of {transaction.size} octets is larger than the server's limit of {server.size}"
-        return own_reply(552, "5.3.4", text)
+def unfit_sender(server: Server, transaction: Transaction) -> Reply | None:
+    """Why the reverse-path cannot stand in a command."""
     sender = transaction.envelope.reverse_path
     return unfit_address(server, sender, "5.1.7") if sender else None
+
+
+def unfit_content(server: Server, transaction: Transaction) -> Reply | None:
+    """Why nobody can get this message; if somebody can, `content` is what will be sent."""
+    wire = Wire(server.offers(b"8BITMIME"), server.offers(b"SMTPUTF8") and transaction.is_beyond_ascii())
+    if is_too_big(server, transaction):
+        return too_big(server, transaction)
+    try:
+        transaction.content = transaction.fit(transaction.stored, wire)
+    except ConversionError as error:
+        return own_reply(554, "5.6.2", str(error))
+    except OSError as error:
+        return own_reply(451, "4.3.0", f"cannot read the message: {error.strerror}")
+    return too_big(server, transaction) if is_too_big(server, transaction) else None
+
+
+def is_too_big(server: Server, transaction: Transaction) -> bool:
+    """Whether the server said that it does not take that much (RFC 1870 6.1)."""
+    return 0 < server.size < transaction.size
+
+
+def too_big(server: Server, transaction: Transaction) -> Reply:
+    """The verdict on it."""
+    text = f"message of {transaction.size} octets is larger than the server's limit of {server.size}"
+    return own_reply(552, "5.3.4", text)
 
 
 def unfit_address(server: Server, mailbox: bytes, enhanced: str) -> Reply | None:
@@ -141,17 +191,15 @@ def unfit_address(server: Server, mailbox: bytes, enhanced: str) -> Reply | None
 def mail_command(server: Server, transaction: Transaction) -> bytes:
     """MAIL with the parameters that the server offers and the message needs.
 
-    Eight-bit content goes to a server without 8BITMIME as it is: every server in use passes it, and
-    re-coding would break signatures (a deviation from RFC 6152 3).
+    8-bit content that must not be converted goes even to a server without 8BITMIME, see recode.py.
     """
     envelope = transaction.envelope
     words = [b"MAIL FROM:" + path(envelope.reverse_path)]
     if server.offers(b"SIZE"):  # RFC 1870
         words.append(b"SIZE=%d" % transaction.size)
-    if server.offers(b"8BITMIME") and (envelope.eight_bit or envelope.body == b"8BITMIME"):
+    if server.offers(b"8BITMIME") and (transaction.content.eight_bit or envelope.body == b"8BITMIME"):
         words.append(b"BODY=8BITMIME")
-    addresses = [envelope.reverse_path, *[transaction.recipients[n].address for n in transaction.open()]]
-    if not all(one.isascii() for one in addresses):  # RFC 6531 3.4; refuse_unfit has seen that it is offered
+    if transaction.is_beyond_ascii():  # refuse_unfit has seen that it is offered
         words.append(b"SMTPUTF8")
     if server.offers(b"DSN"):  # RFC 3461 4.3, 4.4
         if envelope.ret in (b"FULL", b"HDRS"):

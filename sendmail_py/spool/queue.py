@@ -85,9 +85,11 @@ class Spool:
         self.leftovers, self.promises = [], []
         for name in names:
             waiting = found.get(name[:ID_DIGITS])
+            if waiting is not None and len(name) == ID_DIGITS:
+                continue
             if waiting is None:
                 self.leftovers.append(name)
-            elif len(name) > ID_DIGITS:
+            else:
                 add_beside(waiting, name)
         self.promises = [name for one in found.values() for name in one.beside if HOLD not in name]
         return [found[queue_id] for queue_id in sorted(found)]
@@ -230,8 +232,8 @@ def is_queue_id(name: str) -> bool:
 
 def is_tries_name(name: str) -> bool:
     """Whether a file name is `ID.NEXT`."""
-    queue_id, _, digits = name.partition(".")
-    return is_queue_id(queue_id) and len(digits) == 8 and not digits.strip(HEXADECIMAL)
+    dot = name[ID_DIGITS : ID_DIGITS + 1] == "." and len(name) == ID_DIGITS + 9
+    return dot and not name.replace(".", "", 1).strip(HEXADECIMAL)
 
 
 def is_beside_name(name: str) -> bool:

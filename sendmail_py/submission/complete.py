@@ -69,7 +69,7 @@ def repair(
     Also what was changed for the senders.
     """
     changes: list[HeaderChange] = []
-    return [header.fold(repair_one(field, rules, domain, senders, changes)) for field in fields], changes
+    return [repair_one(field, rules, domain, senders, changes) for field in fields], changes
 
 
 def repair_one(

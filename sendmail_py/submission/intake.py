@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sendmail_py.errors import DataError
 from sendmail_py.mail.header import Splitter
-from sendmail_py.mail.lines import Breaker, Normaliser
+from sendmail_py.mail.lines import Normaliser
 from sendmail_py.submission.stdin import drain, read
 
 TYPE_CHECKING = False
@@ -62,11 +62,9 @@ class Intake:
         return self.splitter.fields
 
     def body(self) -> Iterator[bytes]:
-        """The rest in pieces, no line over 998 octets. To be called once, after `header`."""
-        breaker = Breaker()
-        yield breaker.feed(self.splitter.body)
-        for piece in self.pieces():
-            yield breaker.feed(piece)
+        """The rest in pieces. To be called once, after `header`."""
+        yield self.splitter.body
+        yield from self.pieces()
 
     def drain(self) -> None:
         """Read what is left and forget it."""

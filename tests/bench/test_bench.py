@@ -43,3 +43,8 @@ def test_growth_is_measured_at_three_sizes() -> None:
         "100,000 recipients,",
     ]
     assert all(len(line[44:].split()) == 6 for line in said[1:])
+
+
+def test_the_rules_are_measured_with_many_users_and_aliases() -> None:
+    said = run("rules", "--runs", "1", "--entries", "300")
+    assert said.count("sendmail, both fsyncs") == 4

@@ -1,11 +1,11 @@
-"""Line ends and lengths: whatever comes in, however it is cut, CRLF lines go out."""
+"""Line ends: whatever comes in, however it is cut, CRLF lines go out."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sendmail_py.mail.lines import Breaker, Normaliser
+from sendmail_py.mail.lines import Normaliser
 
 TABLE = [
     # input, with dot: output, ended; without dot: output
@@ -61,50 +61,3 @@ def test_output_does_not_depend_on_how_the_input_is_cut(parts: list[bytes], step
         assert b"\r" not in out.replace(b"\r\n", b"")
         assert b"\n" not in out.replace(b"\r\n", b"")
         assert out == b"" or out.endswith(b"\r\n")
-
-
-def broken(pieces: list[bytes]) -> bytes:
-    """The pieces through one Breaker."""
-    breaker = Breaker()
-    return b"".join([breaker.feed(piece) for piece in pieces])
-
-
-def test_leaves_lines_up_to_998_octets_alone() -> None:
-    """The limit itself is legal."""
-    text = b"x" * 998 + b"\r\n" + b"y" * 3 + b"\r\n"
-    assert broken([text]) == text
-
-
-def test_breaks_longer_lines_without_losing_an_octet() -> None:
-    """Each break is a line end and a blank."""
-    text = b"x" * 5000 + b"\r\nshort\r\n"
-    out = broken([text])
-    assert max(len(line) for line in out.split(b"\r\n")) <= 998
-    assert out.replace(b"\r\n ", b"") == text
-
-
-def test_never_breaks_inside_a_utf8_character() -> None:
-    """Each line is valid UTF-8 by itself."""
-    text = b"a" + "é€𝄞".encode() * 500 + b"\r\n"
-    lines = broken([text]).split(b"\r\n")
-    assert "".join([line.decode().removeprefix(" ") for line in lines]).encode() == text[:-2]
-
-
-@given(st.lists(st.integers(0, 2100), max_size=6), st.integers(1, 1500))
-def test_breaks_at_the_same_places_however_the_text_is_cut(lengths: list[int], step: int) -> None:
-    """Cuts anywhere but inside a CRLF."""
-    text = b"".join([b"x" * n + b"\r\n" for n in lengths])
-    pieces, at = [], 0
-    while at < len(text):
-        end = at + step
-        if text[end - 1 : end + 1] == b"\r\n":
-            end += 1
-        pieces.append(text[at:end])
-        at = end
-    assert broken(pieces) == broken([text])
-
-
-def test_an_endless_line_is_not_kept_in_memory() -> None:
-    """What goes in comes out at once."""
-    breaker = Breaker()
-    assert len(breaker.feed(b"x" * 100_000)) > 100_000

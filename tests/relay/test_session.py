@@ -65,7 +65,7 @@ def relay(size: int, *says: bytes, chunks: Callable[[], Any] = lambda: [CONTENT]
     """Relay one message over a line that has said 354 before and says `says` then."""
     line = FakeLine(b"250 ok\r\n250 ok\r\n354 go\r\n", *says)
     player, mail = made(line, "<a@x.example> <b@y.example>")
-    mail.waiting[0].size = size
+    mail.waiting[0].content.size = size
     mail.waiting[0].chunks = chunks
     player.play(smtp.relay(Server([b"PIPELINING"])))
     return line, mail

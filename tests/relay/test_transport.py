@@ -6,19 +6,20 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from sendmail_py.relay import transport
 from sendmail_py.relay.faults import TransportFault
 from sendmail_py.relay.transport import Connection
 
+from relay.flushing import setting
+
 
 @pytest.fixture
 def pair() -> Iterator[tuple[Connection, socket.socket]]:
     """A connection of ours and the other end of it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = transport.connect("127.0.0.1", listener.getsockname()[1], 2.0)
+        connection = transport.connect(setting(), "127.0.0.1", listener.getsockname()[1])
         other, _ = listener.accept()
         with other:
             yield connection, other
@@ -131,90 +132,3 @@ def test_the_last_word_of_a_server_that_hangs_up_is_heard(pair: tuple[Connection
     with pytest.raises(TransportFault, match="lost connection"):
         connection.send(b"x" * 50_000_000, soon(5), heard.append)
     assert b"".join(heard) == b"421 too much\r\n"
-
-
-def test_connecting_to_nobody_says_so() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(
-        TransportFault, match=rf"connect to 127\.0\.0\.1\[127\.0\.0\.1\]:{port}: Connection refused"
-    ):
-        transport.connect("127.0.0.1", port, 1.0)
-
-
-def test_connecting_ends_at_the_deadline() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        waiting = []
-        for _ in range(4):  # fill the backlog, so that the next SYN gets no answer
-            one = socket.socket()
-            one.setblocking(False)
-            one.connect_ex(listener.getsockname())
-            waiting.append(one)
-        time.sleep(0.05)
-        began = time.monotonic()
-        with pytest.raises(TransportFault, match="timed out"):
-            transport.connect("127.0.0.1", listener.getsockname()[1], 0.3)
-        assert time.monotonic() - began < 2
-        for one in waiting:
-            one.close()
-
-
-@pytest.mark.parametrize(
-    ("host", "family"),
-    [("192.0.2.1", socket.AF_INET), ("2001:db8::1", socket.AF_INET6), ("[2001:db8::1]", socket.AF_INET6)],
-)
-def test_a_literal_asks_nobody(host: str, family: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", None)
-    assert transport.resolve(host, 25, 1.0) == [(family, (host.strip("[]"), 25))]
-
-
-def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(*_: object, **__: object) -> list[object]:
-        time.sleep(1.5)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    began = time.monotonic()
-    with pytest.raises(TransportFault, match=r"look-up of slow\.example: timed out"):
-        transport.resolve("slow.example", 25, 0.1)
-    assert time.monotonic() - began < 1
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        socket.gaierror(-2, "Name or service not known"),
-        UnicodeError("label too long"),
-        OSError(5, "I/O error"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_name_that_does_not_resolve_is_a_fault(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with pytest.raises(TransportFault, match=r"look-up of no\.example: "):
-        transport.resolve("no.example", 25, 1.0)
-
-
-def test_every_address_of_a_name_is_tried_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as closed,
-        socket.create_server(("127.0.0.1", 0)) as listener,
-    ):
-        dead, port = closed.getsockname()[1], listener.getsockname()[1]
-        closed.close()
-        answers = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", number)) for number in (dead, dead, port)]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
-        connection = transport.connect("mail.example", port, 1.0)
-        assert connection.peer == f"mail.example[127.0.0.1]:{port}"
-        connection.close()
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers[:1])
-        with pytest.raises(TransportFault, match="Connection refused"):
-            transport.connect("mail.example", dead, 1.0)
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
-        with pytest.raises(TransportFault, match="has no address"):
-            transport.connect("mail.example", dead, 1.0)

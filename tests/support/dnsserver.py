@@ -33,10 +33,8 @@ class Server:
         for line in records.strip().splitlines():
             name, kind, data = line.split(None, 2)
             self.zone.setdefault((name.lower().rstrip("."), kind), []).append(data)
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
+        self.udp, self.tcp = sockets()
         self.port: int = self.udp.getsockname()[1]
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
         for serve in (self.serve_udp, self.serve_tcp):
             threading.Thread(target=serve, daemon=True).start()
 
@@ -102,6 +100,20 @@ class Server:
         """Stop answering."""
         self.udp.close()
         self.tcp.close()
+
+
+def sockets() -> tuple[socket.socket, socket.socket]:
+    """A datagram and a listening socket on the same free port."""
+    while True:
+        tcp = socket.create_server(("127.0.0.1", 0))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError:  # somebody else has that one
+            udp.close()
+            tcp.close()
+            continue
+        return udp, tcp
 
 
 @contextmanager
