@@ -44,6 +44,7 @@ DOORS = {
     ("commands.queue_run", "sendmail_py.relay.flush"),  # only when a message is due
     ("relay.sender_domains", "sendmail_py.relay.receiving"),  # only when DNS is asked
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked
+    ("relay.opening", "sendmail_py.relay.dane"),  # only when DNS is asked about certificates
     ("commands.verify", "sendmail_py.relay.smarthost"),  # who knows which smart hosts are tried
     ("admin.explain", "sendmail_py.commands.options"),  # who knows sendmail's arguments
     ("policy.aliases", "sendmail_py.policy.alias_files"),  # only for included lists and ~/.forward
@@ -54,10 +55,10 @@ DISPATCH = "commands.dispatch"  # the door from a name to a command, a table of 
 
 THIRD_PARTY = {"click", "dns", "platformdirs"}
 COSTLY_ONLY_IN: dict[str, set[str]] = {
-    "dns": {"relay.mx", "relay.resolver"},
-    "socket": {"relay.transport"},
+    "dns": {"relay.dane", "relay.mx", "relay.resolver"},
+    "socket": {"relay.dialing", "relay.transport"},
     "ssl": {"relay.transport", "relay.tls"},
-    "subprocess": {"relay.credentials", "admin"},
+    "subprocess": {"relay.credentials", "relay.program", "admin"},
     "click": {"admin"},
     "platformdirs": {"admin"},
 }

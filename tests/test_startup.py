@@ -28,9 +28,9 @@ QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.tries", *SPOOL}
 
 SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.header", "mail.lines"}
 SUBMISSION |= {"policy.aliases", "policy.identity", "policy.masquerade", "policy.validity", "policy.verdicts", "spool.draft"}
-SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit"}
+SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit", "spool.usage"}
 
-MAILQ = {"commands.mailq", "commands.selection", "mail.header"}
+MAILQ = {"commands.mailq", "commands.selection", "mail.header", "spool.refused"}
 NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "policy.alias_check", "policy.aliases"}
 NEWALIASES |= {"policy.alias_files", "policy.identity"}
 SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}

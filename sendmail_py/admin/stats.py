@@ -1,4 +1,4 @@
-"""sendmail-py queue stats: the queue in numbers, for people, programs, monitoring; names are all that is read.
+"""sendmail-py queue stats: the queue in numbers, for people, programs, monitoring; only names are read.
 
 The cost is one listing of each folder and a stat(2) for each message.
 """

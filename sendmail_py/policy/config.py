@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SYSTEM_FILE = "/etc/sendmail-py/config.toml"
 PREFIX = "SENDMAIL_PY_"
 OPTION_FILE = "SENDMAIL_PY_CONFIG"
-BIG = 16384  # octets
+BIG = 16384  # octets; in a longer file [masquerade.users] is only looked into
 
 
 def explain() -> ModuleType:
@@ -36,11 +36,6 @@ def users_table() -> ModuleType:
     from sendmail_py.policy import users_table  # noqa: PLC0415
 
     return users_table
-
-
-def bad_user(layer: Layer, name: str) -> ConfigError:
-    """The error for an entry of [masquerade.users]."""
-    return explain().wrong(layer, f"masquerade.users.{name}", "string", "entry")  # type: ignore[no-any-return]
 
 
 class Section:
@@ -189,7 +184,7 @@ class Config(Section):
     delivery: str
     dot_ends_message: bool
 
-    def __init__(self, environ: Mapping[str, str], big: int = BIG) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__("")
         self.identity = Identity("identity")
         self.masquerade = Masquerade("masquerade", users={})
@@ -200,20 +195,19 @@ class Config(Section):
         self.files: list[str] = []
         self.layers: list[Layer] = []
         self.environ = environ
-        self.big = big
 
     def add_file(self, path: str, octets: bytes | None) -> None:
         """Put a file over what is there; None: there is no such file."""
         if octets is None:
             return
-        rest, users = users_table().cut(octets) if len(octets) > self.big else (octets, b"")
+        rest, users = users_table().cut(octets) if len(octets) > BIG else (octets, b"")
         tree = toml.subset(rest)
         if tree is None:
             tree, users = explain().document(octets, path), b""
         self.files.append(path)
         self.add(layer := Layer(path, tree, octets))
         if users:
-            self.masquerade.users = users_table().UsersTable(users, self.masquerade.users, layer, bad_user)
+            self.masquerade.users = users_table().UsersTable(users, self.masquerade.users, layer, explain)
 
     def add(self, layer: Layer) -> None:
         """Put the settings of one layer over those that are there; raises ConfigError."""
@@ -268,7 +262,7 @@ class Config(Section):
             try:
                 self.masquerade.users[schema.word(login)] = schema.addresses(value)
             except ValueError:
-                raise bad_user(layer, login) from None
+                raise explain().wrong(layer, f"masquerade.users.{login}", "string", "entry") from None
 
     def add_smarthosts(self, layer: Layer, given: object) -> None:
         """Array of tables [[smarthost]]: a file's list replaces the earlier one.
@@ -297,19 +291,14 @@ class Config(Section):
 
 
 def load(
-    environ: Mapping[str, str],
-    option_file: str | None = None,
-    *,
-    system_file: str = SYSTEM_FILE,
-    big: int = BIG,
+    environ: Mapping[str, str], option_file: str | None = None, *, system_file: str = SYSTEM_FILE
 ) -> Config:
     """The configuration that holds for a process with this environment.
 
     `option_file` is the argument of -C: it, or else SENDMAIL_PY_CONFIG, is read instead of the system's
-    and the user's file and must exist. In a file of over `big` octets [masquerade.users] is only looked
-    into. Raises ConfigError.
+    and the user's file and must exist. Raises ConfigError.
     """
-    config = Config(environ, big)
+    config = Config(environ)
     named = environ.get(OPTION_FILE) or None if option_file is None else option_file
     if named is not None:
         config.add_file(named, toml.contents(named))

@@ -23,13 +23,7 @@ SECRETS = ("password",)
 MOST_LINES = 200
 
 # Keys that are checked and have no effect in this version.
-NOT_YET = (
-    "queue.warn_after",
-    "queue.max_queue",
-    "queue.report",
-    "queue.on_unknown",
-    "queue.failed_lifetime",
-)
+NOT_YET: tuple[str, ...] = ()
 
 # One line for each key, in the order of schema.TABLES.
 HELP = {
@@ -90,7 +84,7 @@ HELP = {
     "queue.retry_max": "longest wait between tries",
     "queue.warn_after": "when a delay is reported",
     "queue.max_message": "biggest message",
-    "queue.max_queue": "biggest spool",
+    "queue.max_queue": "most octets in the queue",
     "queue.report": "who is told of a failure",
     "queue.on_unknown": "what to do when the answer to a message was lost",
     "queue.failed_lifetime": "how long failed messages are kept",

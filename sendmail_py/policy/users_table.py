@@ -12,9 +12,9 @@ from sendmail_py.policy import schema, toml
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
-    from sendmail_py.errors import ConfigError
     from sendmail_py.policy.config import Layer
 
 HEAD = b"\n[masquerade.users]\n"
@@ -40,22 +40,22 @@ def cut(octets: bytes) -> tuple[bytes, bytes]:
 class UsersTable(dict[str, list[str]]):
     """Logins and other names with their addresses; what later layers set is in the dictionary itself.
 
-    block: the table's lines; earlier: what earlier layers had; fault(layer, name) makes the error.
+    block: the table's lines; earlier: what earlier layers had; explain: the door to the words for errors.
     """
 
-    __slots__ = ("block", "earlier", "fault", "layer", "missing")
+    __slots__ = ("block", "earlier", "explain", "layer", "missing")
 
     def __init__(
         self,
         block: bytes,
         earlier: dict[str, list[str]],
         layer: Layer,
-        fault: Callable[[Layer, str], ConfigError],
+        explain: Callable[[], ModuleType],
     ) -> None:
         self.block = block
         self.earlier = earlier
         self.layer = layer
-        self.fault = fault
+        self.explain = explain
         self.missing: set[str] = set()
 
     def __bool__(self) -> bool:
@@ -94,12 +94,29 @@ class UsersTable(dict[str, list[str]]):
                 break
             tree = toml.subset(self.block[at:end])
             if tree:
-                try:
-                    schema.word(login)
-                    return schema.addresses(next(iter(tree.values())))
-                except ValueError:
-                    break
-        raise self.fault(self.layer, login)
+                return self.checked(login, next(iter(tree.values())))
+        return self.checked(login, None)
+
+    def checked(self, login: str, value: object) -> list[str]:
+        """The addresses of a name as config.py has them. Raises ConfigError."""
+        try:
+            schema.word(login)
+            return schema.addresses(value)
+        except ValueError:
+            label = f"masquerade.users.{login}"
+            raise self.explain().wrong(self.layer, label, "string", "entry") from None
+
+    def whole(self) -> dict[str, list[str]]:
+        """Everything, read and checked as config.py does it with a small file; its layer knows it then."""
+        tree: Any = toml.subset(HEAD + self.block)
+        if tree is None:
+            tree = self.explain().document(self.layer.octets, self.layer.source)
+        given = tree["masquerade"]["users"]
+        self.layer.tree.setdefault("masquerade", {})["users"] = given
+        found = self.earlier.whole() if isinstance(self.earlier, UsersTable) else dict(self.earlier)
+        found.update([(login, self.checked(login, value)) for login, value in given.items()])
+        found.update(self)
+        return found
 
     def with_at(self) -> list[str]:
         """The names that hold an @, in their order."""

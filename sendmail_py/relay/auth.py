@@ -1,4 +1,4 @@
-"""Log in (RFC 4954) as a dialogue without I/O: which mechanism, one SASL exchange, no second try of a password."""
+"""Log in (RFC 4954) as a dialogue without I/O: a mechanism, one SASL exchange, no second try."""
 
 from __future__ import annotations
 

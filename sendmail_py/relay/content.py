@@ -44,6 +44,15 @@ def unstuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"\r\n"
 
 
+def unix_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks with LF in place of CRLF, for files and pipes."""
+    held = b""
+    for chunk in unstuffed(chunks):
+        text = (held + chunk).replace(b"\r\n", b"\n")
+        held = b"\r" if text.endswith(b"\r") else b""  # its LF comes with the next chunk
+        yield text.removesuffix(held)
+
+
 def check_line_ends(joined: bytes) -> None:
     """`joined` is two octets already checked and a chunk; a CR at its end is judged with the next one."""
     pairs = joined.count(b"\r\n")

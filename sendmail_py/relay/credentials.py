@@ -87,9 +87,14 @@ def from_command(setting: SmartHost, environ: Mapping[str, str]) -> bytes:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         timeout=PATIENCE,
-        env={name: environ[name] for name in PASSED_ON if name in environ},
+        env=environment(environ),
     )
     return first_line(done.stdout)
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a command gets of our environment."""
+    return {name: environ[name] for name in PASSED_ON if name in environ}
 
 
 def from_configuration(setting: SmartHost, environ: Mapping[str, str]) -> bytes:

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 class Server:
     """The service extensions of one session; an empty one after HELO.
 
-    `keywords` maps the upper-case EHLO keyword to its parameters (upper case, list of bytes).
-    `size` is the largest message in octets (RFC 1870), 0 when not told or unlimited. `drops_chunks` is set by
-    whoever knows that the server drops the octets of a refused chunk (chunking.py), `lmtp` by who spoke LMTP.
+    keywords      upper-case EHLO keyword -> its parameters (upper case, list of bytes)
+    size          the largest message in octets (RFC 1870), 0 when not told or unlimited
+    drops_chunks  whether it is known to drop the octets of a refused chunk (chunking.py)
+    lmtp          whether LMTP is spoken
+    extras        words for every MAIL command that the configuration asks for (extras.py)
+    deliver_by    seconds within which a message must arrive, 0 for no limit (extras.py)
     """
 
-    __slots__ = ("drops_chunks", "keywords", "lmtp", "pipelining", "size")
+    __slots__ = ("deliver_by", "drops_chunks", "extras", "keywords", "lmtp", "pipelining", "size")
 
     def __init__(self, lines: list[bytes]) -> None:
         self.drops_chunks = self.lmtp = False
+        self.extras: list[bytes] = []
+        self.deliver_by = 0
         self.keywords: dict[bytes, list[bytes]] = {}
         for line in lines:
             # "AUTH=LOGIN PLAIN" is what servers older than RFC 2554 write; it says the same.

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.backlog import Only
     from sendmail_py.relay.delivery import Delivery, Via
-    from sendmail_py.relay.session import Session
     from sendmail_py.relay.transaction import Transaction
     from sendmail_py.spool.queue import Spool
 
@@ -195,11 +194,11 @@ class Run:
         self.suspected = doubtful and not self.progress
         return self.progress or doubtful or isinstance(fault, ContentFault)
 
-    def interrupted(self, session: Session, fault: Fault, via: Via) -> None:
+    def interrupted(self, in_hand: list[Transaction], judged: int, fault: Fault, via: Via) -> None:
         """Judge, or keep for the next session, what was in hand when the session ended."""
-        for n, one in enumerate(session.in_hand):
+        for n, one in enumerate(in_hand):
             delivery = self.flying.pop(one)
-            if trouble.is_to_blame(one.stage, n == 0, session.judged, fault):
+            if trouble.is_to_blame(one.stage, n == 0, judged, fault):
                 self.blamed = True
                 delivery.charge(one, trouble.interrupted(one.stage, fault), via)
             else:

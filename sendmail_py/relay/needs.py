@@ -43,3 +43,11 @@ if TYPE_CHECKING:
 
         def prepare(self) -> None:
             """Time to get the next transaction ready: a reply is on its way."""
+
+    class Sink(Protocol):
+        """Where mail goes when it does not go to a server: maildir.Maildir, program.Program."""
+
+        name: str
+
+        def send(self, new: Transaction) -> None:
+            """Judge every recipient that has no verdict yet; a Fault when nobody can be."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from sendmail_py.relay import chunking, credentials, smarthost, smtp, transport
+from sendmail_py.relay import chunking, credentials, extras, smarthost, smtp, transport
 from sendmail_py.relay.faults import Fault, LoginFault, TransportFault
 from sendmail_py.relay.session import Session
 from sendmail_py.spool.servers import Known
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.ehlo import Server
     from sendmail_py.relay.needs import Backlog
+    from sendmail_py.relay.pins import Tlsa
     from sendmail_py.relay.sasl import Login
     from sendmail_py.relay.smarthost import Endpoint
     from sendmail_py.spool.servers import Servers
@@ -72,7 +73,9 @@ class Opener:
         self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog
     ) -> tuple[Session, Server]:
         """Connect, encrypt, log in."""
+        tlsa = trusted(setting, endpoint)
         connection = transport.connect(setting, endpoint.host, endpoint.port)
+        connection.tlsa = tlsa
         session = Session(connection, setting, endpoint.name, backlog, self.trace)
         wish = smtp.Wish(
             self.helo or connection.local_literal,
@@ -84,10 +87,12 @@ class Opener:
             lmtp=setting.protocol == "lmtp",
         )
         try:
-            return session, session.play(smtp.opening(wish))
+            server = session.play(smtp.opening(wish))
+            extras.agree(setting, server)
         except BaseException:
             session.close()
             raise
+        return session, server
 
     def find_out(self, name: str, session: Session, server: Server) -> None:
         """Whether BDAT may be used: what is known, else what a question shows.
@@ -104,3 +109,12 @@ class Opener:
                 known.chunks = True
                 self.servers.set(name, known)
         server.drops_chunks = known.chunks and chunking.is_possible(server)
+
+
+def trusted(setting: SmartHost, endpoint: Endpoint) -> list[Tlsa]:
+    """What DNSSEC says about the server's certificate, if anybody wants to know."""
+    if not setting.dane:
+        return []
+    from sendmail_py.relay import dane  # noqa: PLC0415 (a named door: dnspython costs more than all the rest)
+
+    return dane.records(endpoint.host, endpoint.port)

@@ -15,8 +15,9 @@ import threading
 import time
 
 from sendmail_py import maillog
-from sendmail_py.relay import chunking, smtp
+from sendmail_py.relay import chunking, maildir, program, smtp, transaction
 from sendmail_py.relay.delivery import Via
+from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import Fault
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from sendmail_py.policy.config import SmartHost
-    from sendmail_py.relay.ehlo import Server
+    from sendmail_py.relay.needs import Sink
     from sendmail_py.relay.opening import Opener
     from sendmail_py.relay.pace import Pace
     from sendmail_py.relay.session import Session
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
         def judged(self, done: Transaction, via: Via) -> None:
             """Write the verdicts down."""
 
-        def interrupted(self, session: Session, fault: Fault, via: Via) -> None:
-            """A session ended in the middle."""
+        def interrupted(self, in_hand: list[Transaction], judged: int, fault: Fault, via: Via) -> None:
+            """A session ended with these in hand after so many others."""
 
         def left(self) -> int:
             """How many messages may still be to send."""
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 ENOUGH = 16  # messages after which it is known how long one takes
 WORTH = 3.0  # how many times its cost another session must save
 LONGEST_WAIT = 60.0  # seconds for the rate; servers close a session that is idle for longer
+LOCAL = Server([b"8BITMIME", b"SMTPUTF8", b"DSN"])  # what a sink can take
 MOMENT = 0.2  # seconds between looks at whether to stop
 
 
@@ -103,10 +105,14 @@ class Sessions:
         began = time.monotonic()
         fault: Fault | None = None
         try:
-            session, server = self.opener.reach(self.setting, channel)
-            self.cost = time.monotonic() - began
-            self.knocking = False
-            fault = channel.play(session, server)
+            sink = local_sink(self.setting)
+            if sink is not None:
+                channel.hand_over(sink)
+            else:
+                session, server = self.opener.reach(self.setting, channel)
+                self.cost = time.monotonic() - began
+                self.knocking = False
+                fault = channel.play(session, server)
         except Fault as reason:
             fault = reason
         finally:
@@ -140,6 +146,13 @@ class Sessions:
             self.broken = error
 
 
+def local_sink(setting: SmartHost) -> Sink | None:
+    """What takes the mail in place of a server."""
+    if setting.transport:
+        return maildir.Maildir(setting)
+    return program.Program(setting) if setting.command else None
+
+
 class Channel:
     """Where one session gets its mail from (needs.Backlog).
 
@@ -161,7 +174,7 @@ class Channel:
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
-        self.session: Session
+        self.session: Session | None = None
         self.via: Via
         self.given = self.flying = 0
         self.most_messages = sessions.setting.max_messages_per_session
@@ -181,11 +194,25 @@ class Channel:
             session.quit()
         except Fault as fault:
             with self.sessions.lock:
-                self.sessions.mail.interrupted(session, fault, self.via)
+                self.sessions.mail.interrupted(session.in_hand, session.judged, fault, self.via)
             return fault
         finally:
             session.close()
         return None
+
+    def hand_over(self, sink: Sink) -> None:
+        """Everything to a sink; the Fault that stopped it leaves after its message was put back."""
+        self.via = Via(self.sessions.setting.name, sink.name)
+        while (new := self.next_transaction()) is not None:
+            transaction.refuse_unfit(LOCAL, new)
+            try:
+                if new.open():
+                    sink.send(new)
+            except Fault as fault:
+                with self.sessions.lock:
+                    self.sessions.mail.interrupted([new], 0, fault, self.via)
+                raise
+            self.judged(new)
 
     def next_transaction(self) -> Transaction | None:
         """The next one that the limits allow; waits for the rate when the session has nothing else to do."""
@@ -225,9 +252,10 @@ class Channel:
             self.flying -= 1
             sessions.mail.judged(done, self.via)
             sessions.settled += 1
-            sessions.waited += self.session.waited - self.counted
-            self.counted = self.session.waited
-            sessions.consider()
+            if self.session is not None:
+                sessions.waited += self.session.waited - self.counted
+                self.counted = self.session.waited
+                sessions.consider()
 
     def prepare(self) -> None:
         """Have a message at hand while the reply is on its way."""

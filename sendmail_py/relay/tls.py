@@ -1,14 +1,12 @@
 """TLS settings of a smart host to an SSLContext, and what a failed handshake means in words.
 
-Guarantees: chain and name are verified unless a fingerprint pins the certificate; nothing in the
+Guarantees: chain and name are verified unless the certificate or its key is pinned; nothing in the
 environment changes whom we trust (SSL_CERT_FILE) or writes keys to a file (SSLKEYLOGFILE, which
 ssl.create_default_context would honour).
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import ssl
 
@@ -29,14 +27,17 @@ CA_FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs")
 CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def context(setting: SmartHost) -> ssl.SSLContext:
-    """The context for one smart host; TransportFault when a file that it names is of no use."""
+def context(setting: SmartHost, pinned: bool) -> ssl.SSLContext:
+    """The context for one smart host; TransportFault when a file that it names is of no use.
+
+    pinned   whether pins.check decides about the certificate
+    """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name
     made.minimum_version = VERSIONS[setting.min_tls]
     try:
-        if setting.fingerprint:
+        if pinned:
             made.check_hostname = False
-            made.verify_mode = ssl.CERT_NONE  # check_fingerprint replaces it
+            made.verify_mode = ssl.CERT_NONE  # pins.check replaces it
         else:
             load_authorities(made, setting)
         if setting.client_cert:
@@ -76,13 +77,6 @@ def has_hash_links(folder: str) -> bool:
 def is_hash_link(name: str) -> bool:
     """`hhhhhhhh.n`."""
     return len(name) > 9 and name[8] == "." and name[9:].isdigit() and not name[:8].strip("0123456789abcdef")
-
-
-def check_fingerprint(wanted: str, certificate: bytes | None) -> None:
-    """TransportFault unless the SHA-256 of the server's certificate (DER) is the pinned one (hexadecimal)."""
-    found = hashlib.sha256(certificate or b"").hexdigest()
-    if not hmac.compare_digest(found, wanted):
-        raise TransportFault(f"certificate verify failed: fingerprint {found} is not the pinned one")
 
 
 def words(error: Exception) -> str:

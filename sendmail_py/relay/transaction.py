@@ -7,9 +7,10 @@ and every recipient gets exactly one verdict, the reply that decided about it.
 from __future__ import annotations
 
 import re
+import time
 
 from sendmail_py.mail import address
-from sendmail_py.relay import recode
+from sendmail_py.relay import extras, recode
 from sendmail_py.relay.recode import Content, Wire
 from sendmail_py.relay.reply import Reply
 from sendmail_py.relay.survey import ConversionError
@@ -206,6 +207,9 @@ def mail_command(server: Server, transaction: Transaction) -> bytes:
             words.append(b"RET=" + envelope.ret)
         if envelope.envid:
             words.append(b"ENVID=" + xtext(envelope.envid))
+    words += server.extras
+    if server.deliver_by:
+        words.append(extras.deliver_by(server, envelope.created, time.time()))
     return b" ".join(words) + b"\r\n"
 
 

@@ -11,7 +11,7 @@ import select
 import socket
 import ssl
 
-from sendmail_py.relay import dialing, tls
+from sendmail_py.relay import dialing, pins, tls
 from sendmail_py.relay.faults import TransportFault
 
 TYPE_CHECKING = False
@@ -34,10 +34,11 @@ class Connection:
     """One connection. `doing` is what a fault says that we were doing; deadlines are monotonic seconds.
 
     loopback  whether nobody but this machine can listen
+    tlsa      records that DNSSEC proves, in place of CAs (dane.py)
     sent      octets that were handed to the system so far, the handshake not counted
     """
 
-    __slots__ = ("doing", "encrypted", "host", "local", "loopback", "peer", "sent", "sock")
+    __slots__ = ("doing", "encrypted", "host", "local", "loopback", "peer", "sent", "sock", "tlsa")
 
     def __init__(self, sock: socket.socket, host: str, port: int, is_direct: bool = True) -> None:
         self.sock = sock
@@ -45,6 +46,7 @@ class Connection:
         self.doing = "connecting"
         self.encrypted = False
         self.sent = 0
+        self.tlsa: list[pins.Tlsa] = []
         if sock.family == socket.AF_UNIX:
             self.local, self.loopback, self.peer = "127.0.0.1", True, host
             return
@@ -105,7 +107,7 @@ class Connection:
 
     def start_tls(self, setting: SmartHost, name: str, deadline: float) -> None:
         """The handshake; `name` is what the certificate must be for."""
-        context = tls.context(setting)
+        context = tls.context(setting, pins.are_set(setting, self.tlsa))
         try:
             # A host name that is no domain name at all is a ValueError (UnicodeError) of the ssl module.
             self.sock = secured = context.wrap_socket(
@@ -115,8 +117,8 @@ class Connection:
             self.handshake(secured, deadline)
         except (OSError, ValueError) as error:
             raise TransportFault(tls.words(error)) from None
-        if setting.fingerprint:
-            tls.check_fingerprint(setting.fingerprint, secured.getpeercert(binary_form=True))
+        if pins.are_set(setting, self.tlsa):
+            pins.check(setting, self.tlsa, secured.getpeercert(binary_form=True))
 
     def handshake(self, secured: ssl.SSLSocket, deadline: float) -> None:
         """Until done or late."""

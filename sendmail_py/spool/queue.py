@@ -35,9 +35,8 @@ class Waiting:
 
     def __init__(self, queue_id: str) -> None:
         self.queue_id = queue_id
-        self.next = 0
+        self.next = self.held = 0
         self.tries_name = ""
-        self.held = 0
         self.beside: tuple[str, ...] = ()
 
     def is_held(self, now: float) -> bool:
@@ -81,18 +80,20 @@ class Spool:
             names = posix.listdir(self.queue_folder())
         except FileNotFoundError:
             return []
-        found = {name: Waiting(name) for name in names if is_queue_id(name)}
+        names.sort()  # a message, then what lies beside it, then the next
+        found: list[Waiting] = []
         self.leftovers, self.promises = [], []
+        queue_id = "-"
         for name in names:
-            waiting = found.get(name[:ID_DIGITS])
-            if waiting is not None and len(name) == ID_DIGITS:
-                continue
-            if waiting is None:
-                self.leftovers.append(name)
+            if len(name) == ID_DIGITS and not name.strip(HEXADECIMAL):
+                queue_id = name
+                found.append(Waiting(name))
+            elif name.startswith(queue_id):
+                add_beside(found[-1], name)
             else:
-                add_beside(waiting, name)
-        self.promises = [name for one in found.values() for name in one.beside if HOLD not in name]
-        return [found[queue_id] for queue_id in sorted(found)]
+                self.leftovers.append(name)
+        self.promises = [name for one in found if one.beside for name in one.beside if HOLD not in name]
+        return found
 
     def clean(self) -> None:
         """Remove what killed processes left, by the last listing; what is none of ours stays.
@@ -148,7 +149,7 @@ class Spool:
         return Listed(waiting.queue_id, record.envelope, size, tries, (status.st_dev, status.st_ino))
 
     def claim(self, waiting: Waiting) -> Claim | None:
-        """Take a message for sending; None when another flush has it or it is gone.
+        """Take a message for sending; None when another flush has it or has had it, or it is gone.
 
         Raises DamagedError (the file is in failed/ then) and NewerFormatError.
         """
@@ -157,8 +158,8 @@ class Spool:
             return None
         claim.beside = list(waiting.beside)
         try:
-            if not waiting.held and durable.exists(claim.folder, claim.queue_id + HOLD):
-                claim.release()  # held since the listing
+            if changed_since(claim, waiting):
+                claim.release()
                 return None
             claim.check()
         except entry.DamagedError as fault:
@@ -225,6 +226,12 @@ class Listed:
         self.inode = inode
 
 
+def changed_since(claim: Claim, waiting: Waiting) -> bool:
+    """Whether a message was held, or tried by another flush, since the listing."""
+    held = not waiting.held and durable.exists(claim.folder, claim.queue_id + HOLD)
+    return held or bool(waiting.tries_name and not durable.exists(claim.folder, waiting.tries_name))
+
+
 def is_queue_id(name: str) -> bool:
     """Whether a file name is a queue id."""
     return len(name) == ID_DIGITS and not name.strip(HEXADECIMAL)
@@ -256,7 +263,7 @@ def add_beside(waiting: Waiting, name: str) -> None:
 
     Of two tries files, which a crash may leave, the later one counts.
     """
-    if is_tries_name(name):
+    if len(name) == ID_DIGITS + 9 and is_tries_name(name):
         due = int(name[ID_DIGITS + 1 :], 16)
         if due >= waiting.next:
             waiting.next, waiting.tries_name = due, name

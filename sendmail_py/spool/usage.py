@@ -33,7 +33,7 @@ def check_limit(directory: str, folder: int, limit: int) -> int:
         used = count(folder)
         write(fd, used)
         if used >= limit:
-            posix.close(fd)
+            close(fd)
             text = f"the queue is full: {used >> 10} KiB, queue.max_queue is {limit >> 10} KiB"
             raise TemporaryError(f"spool {directory}: {text}; nothing was queued")
     return fd
@@ -43,7 +43,7 @@ def add(fd: int, octets: int) -> None:
     """Count a message and close the counter; faults do not matter."""
     if fd >= 0:
         write(fd, read(fd) + octets)
-        posix.close(fd)
+        close(fd)
 
 
 def read(fd: int) -> int:
@@ -58,6 +58,14 @@ def write(fd: int, octets: int) -> None:
     """Set the counter."""
     try:
         posix.pwrite(fd, b"%0*d\n" % (DIGITS, octets), 0)
+    except OSError:
+        return
+
+
+def close(fd: int) -> None:
+    """Close the counter; that a message is queued does not depend on it."""
+    try:
+        posix.close(fd)
     except OSError:
         return
 
@@ -80,4 +88,4 @@ def put_right(directory: str, folder: int) -> None:
     except OSError:
         return
     write(fd, count(folder))
-    posix.close(fd)
+    close(fd)

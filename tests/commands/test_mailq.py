@@ -10,8 +10,10 @@ import pytest
 from sendmail_py.commands.mailq import as_text, summary
 from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.maillog import json_line
+from sendmail_py.spool import refused, steering
 from sendmail_py.spool.breaker import Breaker, Pause
 from sendmail_py.spool.queue import Listed, Spool
+from sendmail_py.spool.refused import Refusal
 from sendmail_py.spool.tries import Try
 
 from support.launch import Sandbox, smarthost_table
@@ -148,3 +150,34 @@ def test_json_lines_are_json(tmp_path: Path) -> None:
         "n": 3,
         "l": [],
     }
+
+
+def test_held_messages_refused_senders_unknown_answers_and_failures_show(sandbox: Sandbox) -> None:
+    """The letter !, the reasons, and how many have failed."""
+    sandbox.configure('[queue]\non_unknown = "hold"\n' + smarthost_table(port=9, tls="none"))
+    for sender in ("held", "refused", "unknown", "failed"):
+        done = sandbox.run("sendmail", "-f", f"{sender}@example.net", "to@example.org", stdin=b"\nx\n")
+        assert (done.returncode, done.stderr) == (0, b"")
+    spool = Spool(str(sandbox.spool))
+    held, _, unknown, failed = spool.listing()
+    steering.hold(spool, held)
+    reply = "sender refused: 553 not yours"
+    refusal = Refusal(4_000_000_000, 1, 1, "0", reply)
+    refused.write(spool.directory, {("here", "refused@example.net"): refusal})
+    for waiting, state in ((unknown, b"U"), (failed, b"F")):
+        claim = spool.claim(waiting)
+        assert claim is not None
+        claim.mark({0: state})
+        spool.finish(claim)
+    rows = {row["sender"].partition("@")[0]: row for row in sandbox.queue()}
+    assert {name: row["queue_name"] for name, row in rows.items()} == {
+        "held": "hold",
+        "refused": "deferred",
+        "unknown": "hold",
+    }
+    assert rows["refused"]["recipients"][0]["delay_reason"] == reply
+    assert rows["unknown"]["recipients"][0]["delay_reason"].startswith("answer unknown")
+    text = sandbox.run("mailq").stdout.decode()
+    assert f"\n{held.queue_id}! " in "\n" + text
+    assert text.splitlines()[-2] == "(1 failed: see sendmail-py queue list --failed)"
+    assert text.splitlines()[-1].endswith("3 Requests.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sendmail_py.admin import setting
 from sendmail_py.errors import ConfigError
 from sendmail_py.policy import config, users_table
 from sendmail_py.policy.config import Config
@@ -51,7 +53,8 @@ NAMES = [
 
 def load(folder: Path, text: str, big: int) -> Config:
     (folder / "config.toml").write_text(text)
-    return config.load({"HOME": str(folder)}, str(folder / "config.toml"), big=big)
+    with mock.patch.object(config, "BIG", big):
+        return config.load({"HOME": str(folder)}, str(folder / "config.toml"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,9 +89,21 @@ def test_a_bad_entry_is_told_with_its_line_when_it_is_wanted(tmp_path: Path) -> 
 )
 def test_an_untidy_table_is_read_as_a_whole(tmp_path: Path, old: str, new: str) -> None:
     (tmp_path / "config.toml").write_bytes(GOOD.replace(old, new).encode())
-    found = config.load({"HOME": str(tmp_path)}, str(tmp_path / "config.toml"), big=0)
+    with mock.patch.object(config, "BIG", 0):
+        found = config.load({"HOME": str(tmp_path)}, str(tmp_path / "config.toml"))
     assert type(found.masquerade.users) is dict
     assert found.masquerade.users["root"] == ["greg@isp.example"]
+
+
+def test_people_get_all_of_it_with_its_lines_and_its_faults(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(GOOD)
+    with mock.patch.object(config, "BIG", 0):
+        found = setting.load(str(tmp_path / "config.toml"))
+        assert found.masquerade.users == load(tmp_path, GOOD, 1 << 20).masquerade.users
+        assert found.origins["masquerade.users.root"].endswith("config.toml:5")
+        (tmp_path / "config.toml").write_text(TEXT)
+        with pytest.raises(ConfigError, match=r"config.toml:15: "):
+            setting.load(str(tmp_path / "config.toml"))
 
 
 def test_later_layers_win_name_by_name(tmp_path: Path) -> None:
@@ -100,7 +115,8 @@ def test_later_layers_win_name_by_name(tmp_path: Path) -> None:
     )
     environ = {"HOME": str(tmp_path), "SENDMAIL_PY_MASQUERADE_USERS": "root=env@isp.example"}
     for big in (0, 1 << 20):
-        users = config.load(environ, system_file=str(tmp_path / "system.toml"), big=big).masquerade.users
+        with mock.patch.object(config, "BIG", big):
+            users = config.load(environ, system_file=str(tmp_path / "system.toml")).masquerade.users
         wanted = {
             "root": "env@isp.example",
             "ann": "new@isp.example",

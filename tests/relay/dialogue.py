@@ -2,7 +2,7 @@
 
 A file of tests/dialogues has three parts, separated by lines of dashes:
 
-    wish: starttls login            what the session must be (words: starttls, implicit, private, login, lmtp), and
+    wish: starttls login            what the session must be (starttls, implicit, private, login, lmtp), and
                                     chunks: the server has proven that it drops refused chunks
     auth: PLAIN LOGIN               the mechanisms of the configuration
     message: <a@x> <b@y> <c@y>      reverse-path, forward-paths; more words: 8bit, size=N, ret=, envid=;

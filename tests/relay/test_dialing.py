@@ -198,7 +198,8 @@ def pump(source: socket.socket, target: socket.socket) -> None:
 def test_mail_goes_by_the_proxy_which_looks_up_the_name(tmp_path: Path) -> None:
     with smarthost() as host:
         proxy = Proxy(host.port)
-        world = World.beside(tmp_path, host, host="mail.nowhere.example", proxy=f"socks5://{proxy.name}")
+        world = World.beside(tmp_path, host, proxy=f"socks5://{proxy.name}")
+        world.config.smarthosts[0].host = "mail.nowhere.example"
         world.put(b"r@y.example")
         assert world.flush().delivered == 1
     name = b"mail.nowhere.example"

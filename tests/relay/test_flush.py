@@ -141,6 +141,20 @@ def test_an_old_message_is_tried_three_times_before_it_expires(tmp_path: Path) -
     assert results == [(1, 0), (1, 0), (0, 1)]
 
 
+@pytest.mark.parametrize("years", [-30, 30])
+def test_a_clock_that_jumps_by_years_neither_fails_nor_stalls_a_message(years: int, tmp_path: Path) -> None:
+    """There and back: one more try each time, no failure, no long wait."""
+    with smarthost(replies={b"RCPT": b"450 4.2.0 Greylisted"}) as host:
+        world = World.beside(tmp_path, host)
+        world.put(b"grey@y.example")
+        for step in (0, years, -years, years, -years):
+            world.now += step * 365 * 86400 + 14401
+            assert (world.flush().deferred, world.failed()) == (1, {})
+        host.script(b"RCPT", None)
+        world.now += 14401
+        assert world.flush().delivered == 1
+
+
 def test_a_refused_sender_waits_and_the_others_go_on(tmp_path: Path) -> None:
     with smarthost(replies={b"MAIL FROM:<bad@": b"553 5.7.1 not your address"}) as host:
         world = World.beside(tmp_path, host)

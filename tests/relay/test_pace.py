@@ -19,6 +19,7 @@ class Clock:
         self.now = 1_800_000_000.0
 
     def __call__(self) -> float:
+        """Seconds since the epoch."""
         return self.now
 
 

@@ -1,4 +1,4 @@
-"""Sessions side by side: when another one is opened, what a server that does not want it gets, what limits hold."""
+"""Sessions side by side: when another one is opened, what a server that does not want it gets, the limits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sendmail_py.relay import sessions
 from sendmail_py.relay.ehlo import Server
+from sendmail_py.spool.claim import Claim
 
 from relay.flushing import World, received, smarthost
 from support.script import Action, Close
@@ -72,8 +73,6 @@ def test_a_session_that_breaks_beside_others_loses_nothing(tmp_path: Path) -> No
 
 
 def test_a_disk_that_fails_ends_all_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sendmail_py.spool.claim import Claim
-
     marks: list[int] = []
     mark = Claim.mark
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import ssl
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sendmail_py.relay import tls
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from sendmail_py.relay import dane, pins, tls
 from sendmail_py.relay.faults import TransportFault
 
 from relay.flushing import AUTHORITY, World, setting, smarthost
@@ -116,7 +119,7 @@ def test_an_encrypted_key_asks_nobody(tmp_path: Path) -> None:
     command = ["openssl", "pkcs8", "-topk8", "-in", key, "-out", locked, "-passout", "pass:hunter2"]
     subprocess.run(command, check=True, capture_output=True)
     with pytest.raises(TransportFault, match="certificate files"):
-        tls.context(setting(client_cert=certificate, client_key=locked))
+        tls.context(setting(client_cert=certificate, client_key=locked), False)
 
 
 def test_the_environment_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +142,7 @@ def test_no_authorities_at_all_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tls, "CA_FILES", ())
     monkeypatch.setattr(ssl, "get_default_verify_paths", Nowhere)
     with pytest.raises(TransportFault, match="install ca-certificates or set ca_file"):
-        tls.context(setting())
+        tls.context(setting(), False)
 
 
 @pytest.mark.parametrize(
@@ -173,3 +176,69 @@ def test_hash_links(name: str, is_link: bool) -> None:
 )
 def test_words(error: Any, words: str) -> None:
     assert tls.words(error) == words
+
+
+# --- pinned keys and TLSA records ---------------------------------------------------------------------------
+
+
+def server_with_key() -> tuple[ssl.SSLContext, bytes, bytes]:
+    """A server's context with a certificate that nobody would trust, its DER form, its key's."""
+    leaf = AUTHORITY.issue("other.example.net", expired=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf.configure_cert(context)
+    pem = leaf.cert_chain_pems[0].bytes()
+    key = x509.load_pem_x509_certificate(pem).public_key()
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return context, ssl.PEM_cert_to_DER_cert(pem.decode()), spki
+
+
+def test_a_pinned_key_needs_no_ca_and_no_name(tmp_path: Path) -> None:
+    context, _, spki = server_with_key()
+    with smarthost(tls="starttls", context=context) as host:
+        world = World.beside(tmp_path, host)
+        wrong = hashlib.sha256(b"x").hexdigest()
+        assert "fingerprint of the key" in delivers(world, host, key_fingerprint=wrong)
+        assert delivers(world, host, key_fingerprint=hashlib.sha256(spki).hexdigest()) == ""
+
+
+def test_the_key_is_found_in_the_certificate() -> None:
+    _, certificate, spki = server_with_key()
+    assert pins.public_key(certificate) == spki
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"0", b"\x30\x80", b"\x30\x05abc", b"\x30\x84\xff\xff\xff\xff0", bytes(40)]
+)
+def test_what_is_no_certificate_has_no_key(octets: bytes) -> None:
+    with pytest.raises(TransportFault, match="not a certificate"):
+        pins.public_key(octets)
+
+
+@pytest.mark.parametrize("at", range(0, 200, 7))
+def test_a_certificate_that_is_cut_off_has_no_key(at: int) -> None:
+    _, certificate, _ = server_with_key()
+    with pytest.raises(TransportFault, match="not a certificate"):
+        pins.public_key(certificate[:at])
+
+
+@pytest.mark.parametrize(("selector", "matching"), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)])
+def test_a_tlsa_record_names_certificate_or_key(
+    selector: int, matching: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, certificate, spki = server_with_key()
+    octets = spki if selector else certificate
+    data = {0: octets, 1: hashlib.sha256(octets).digest(), 2: hashlib.sha512(octets).digest()}[matching]
+    found = [pins.Tlsa(3, selector, matching, b"x" * len(data))]
+    monkeypatch.setattr(dane, "records", lambda host, port: found)
+    with smarthost(tls="starttls", context=context) as host:
+        world = World.beside(tmp_path, host)
+        assert "no TLSA record" in delivers(world, host, dane=True)
+        found.append(pins.Tlsa(3, selector, matching, data))
+        assert delivers(world, host, dane=True) == ""
+
+
+def test_without_usable_records_the_ca_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, _, _ = server_with_key()
+    monkeypatch.setattr(dane, "records", lambda host, port: [])
+    with smarthost(tls="starttls", context=context) as host:
+        assert "certificate verify failed" in delivers(World.beside(tmp_path, host), host, dane=True)

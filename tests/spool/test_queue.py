@@ -138,6 +138,22 @@ def test_the_listing_knows_when_the_next_try_is_due(spool: Spool) -> None:
     assert len(names(spool)) == 2
 
 
+def test_what_another_flush_has_tried_since_the_listing_is_passed_over(spool: Spool) -> None:
+    """It is not due any more."""
+    queued(Path(spool.directory))
+    claim = spool.claim(spool.listing()[0])
+    assert claim is not None
+    claim.defer({0: Try(1, 1000, 900, "isp", "4.2.1", "busy")})
+    claim.release()
+    stale = spool.listing()
+    claim = spool.claim(stale[0])
+    assert claim is not None
+    claim.defer({0: Try(2, 2000, 1100, "isp", "4.2.1", "busy")})
+    claim.release()
+    assert spool.claim(stale[0]) is None
+    assert spool.claim(spool.listing()[0]) is not None
+
+
 def test_a_lost_tries_file_does_no_harm(spool: Spool) -> None:
     """The message is due at once."""
     queued(Path(spool.directory))

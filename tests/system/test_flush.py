@@ -150,6 +150,7 @@ def test_recipients_are_judged_one_by_one(sandbox: Sandbox) -> None:
         b"RCPT TO:<bad@": b"550 5.1.1 No such user",
         b"RCPT TO:<busy@": [b"450 4.2.1 Busy"],
     }
+    sandbox.environ["SENDMAIL_PY_QUEUE_REPORT"] = "none"
     with SmartHost(replies=refusals) as host:  # type: ignore[arg-type]
         configure(sandbox, host)
         queue(sandbox, "good@example.org", "bad@example.org", "busy@example.org")

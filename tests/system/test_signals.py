@@ -25,7 +25,8 @@ def configure(box: Sandbox, host: SmartHost) -> None:
 
 def queue(box: Sandbox, count: int) -> None:
     for number in range(count):
-        done = box.run("sendmail", "-f", "me@example.net", "a@x.example", stdin=b"Subject: x\n\n%d\n" % number)
+        stdin = b"Subject: x\n\n%d\n" % number
+        done = box.run("sendmail", "-f", "me@example.net", "a@x.example", stdin=stdin)
         assert done.returncode == 0
 
 
