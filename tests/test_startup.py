@@ -22,17 +22,18 @@ STANDARD |= {"gc", "os.path", "posixpath", "pwd", "stat", "syslog", "time"}
 
 DISPATCH = {"", "commands", "commands.dispatch", "commands.options", "errors", "maillog"}
 DISPATCH |= {"submission", "submission.stdin"}
-CONFIG = {"commands.setting", "policy", "policy.config", "policy.homes", "policy.schema", "policy.toml"}
+CONFIG = {"commands.setting", "policy", "policy.config", "policy.homes", "policy.schema", "policy.smarthosts", "policy.toml"}
 SPOOL = {"mail", "mail.envelope", "spool", "spool.durable", "spool.entry", "spool.folders"}
 QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.tries", *SPOOL}
 
-SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.header", "mail.lines"}
-SUBMISSION |= {"policy.aliases", "policy.identity", "policy.masquerade", "policy.validity", "policy.verdicts", "spool.draft"}
+SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.header"}
+SUBMISSION |= {"mail.lines", "policy.aliases", "policy.identity", "policy.masquerade", "policy.validity"}
+SUBMISSION |= {"policy.verdicts", "spool.draft"}
 SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit", "spool.usage"}
 
 MAILQ = {"commands.mailq", "commands.selection", "mail.header", "spool.refused"}
-NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "policy.alias_check", "policy.aliases"}
-NEWALIASES |= {"policy.alias_files", "policy.identity"}
+NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "policy.alias_check"}
+NEWALIASES |= {"policy.alias_files", "policy.aliases", "policy.identity"}
 SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}
 SMTP |= {"submission.smtp_reply", "submission.smtp_server"}
 FLUSH = {"commands.queue_run", "commands.selection", "commands.signals"}

@@ -156,8 +156,8 @@ def is_expired(created: float, lifetime: float, tries: int, waited: float, now: 
 
 
 def waited_until(waited: float, last: float, now: float, lifetime: float) -> float:
-    """The seconds seen to go by, one step later: no step counts for more than a quarter of the lifetime."""
-    return waited + min(max(0.0, now - last), lifetime / 4)
+    """The seconds seen to go by, one step later: no step counts for over an eighth of the lifetime."""
+    return waited + min(max(0.0, now - last), lifetime / 8)
 
 
 def expired(outcome: Outcome, age: float) -> Outcome:

@@ -281,7 +281,8 @@ def test_refuses_to_delete_when_there_is_nobody_to_ask(spool: Spool) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [("delete",), ("delete", "--all", "0123456789AB"), ("delete", "--failed", "0123456789AB"),
-     ("delete", "--failed"), ("show",), ("show", "a", "b"), ("show", "--body", "--raw", "a"), ("list", "--older", "x"),
+     ("delete", "--failed"), ("show",), ("show", "a", "b"), ("show", "--body", "--raw", "a"),
+     ("list", "--older", "x"),
      ("hold",), ()],
 )  # fmt: skip
 def test_a_wrong_command_line_is_64_and_one_line(spool: Spool, arguments: tuple[str, ...]) -> None:

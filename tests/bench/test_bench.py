@@ -48,3 +48,9 @@ def test_growth_is_measured_at_three_sizes() -> None:
 def test_the_rules_are_measured_with_many_users_and_aliases() -> None:
     said = run("rules", "--runs", "1", "--entries", "300")
     assert said.count("sendmail, both fsyncs") == 4
+
+
+def test_a_long_queue_is_measured_beside_a_short_one() -> None:
+    said = run("queue", "--messages", "30", "--runs", "1")
+    assert said.count(" ms ") == 10
+    assert "sendmail -q, nothing due" in said

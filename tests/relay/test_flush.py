@@ -118,7 +118,7 @@ def test_retry_times_grow_and_a_lifetime_ends_them(tmp_path: Path) -> None:
             waits.append(attempt.next - int(world.now))
             world.now = attempt.next + 1
         assert waits == [300, 600, 1200]
-        for _ in range(2):  # at once it could be a clock that jumped
+        for _ in range(4):  # at once it could be a clock that jumped
             world.now += 3 * 86400
             summary = world.flush()
     assert summary.failed == 1
@@ -128,17 +128,17 @@ def test_retry_times_grow_and_a_lifetime_ends_them(tmp_path: Path) -> None:
     assert "Greylisted" in failed.reply
 
 
-def test_an_old_message_is_tried_three_times_before_it_expires(tmp_path: Path) -> None:
+def test_an_old_message_is_tried_several_times_before_it_expires(tmp_path: Path) -> None:
     with smarthost(replies={b"RCPT": b"450 4.2.0 Greylisted"}) as host:
         world = World.beside(tmp_path, host)
         world.put(b"grey@y.example")
         world.now += 30 * 86400
         results = []
-        for _ in range(3):
+        for _ in range(4):
             summary = world.flush(force=True)
             results.append((summary.deferred, summary.failed))
             world.now += 2 * 86400
-    assert results == [(1, 0), (1, 0), (0, 1)]
+    assert results == [(1, 0), (1, 0), (1, 0), (0, 1)]
 
 
 @pytest.mark.parametrize("years", [-30, 30])

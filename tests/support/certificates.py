@@ -33,15 +33,21 @@ class Authority:
         self._ca.cert_pem.write_to_path(os.fspath(path))
         return os.fspath(path)
 
-    def issue(self, *names: str, expired: bool = False) -> trustme.LeafCert:
-        """Return a certificate with its key for host names or addresses; `expired` ended yesterday."""
+    def issue(self, *names: str, expired: bool = False, rsa: bool = False) -> trustme.LeafCert:
+        """Return a certificate with its key for host names or addresses; `expired` ended yesterday.
+
+        The key is for ECDSA, or for RSA.
+        """
         end = datetime.now(UTC) - timedelta(days=1) if expired else None
         start = datetime.now(UTC) - timedelta(days=30) if expired else None
-        return self._ca.issue_cert(*(names or LOOPBACK_NAMES), not_before=start, not_after=end)
+        kind = trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA
+        return self._ca.issue_cert(*(names or LOOPBACK_NAMES), not_before=start, not_after=end, key_type=kind)
 
-    def write_pair(self, folder: str | os.PathLike[str], *names: str) -> tuple[str, str]:
+    def write_pair(
+        self, folder: str | os.PathLike[str], *names: str, rsa: bool = False
+    ) -> tuple[str, str]:
         """Write a new certificate and its key (mode 0600) into `folder`; returns (certificate, key) paths."""
-        leaf = self.issue(*names)
+        leaf = self.issue(*names, rsa=rsa)
         certificate, key = os.path.join(folder, "certificate.pem"), os.path.join(folder, "key.pem")
         with open(certificate, "wb") as out:
             out.writelines(blob.bytes() for blob in leaf.cert_chain_pems)

@@ -120,6 +120,10 @@ class Postfix:
             self._control("stop")
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def abort(self) -> None:
+        """End it at once, whatever it is doing."""
+        self._control("abort")
+
     def log(self) -> str:
         """Return the instance's log so far."""
         path = self.folder / "mail.log"

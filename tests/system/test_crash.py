@@ -117,7 +117,8 @@ def test_a_flush_that_is_killed_at_any_call_loses_and_invents_nothing(world: Wor
 def test_an_error_of_the_disk_at_any_call_of_a_flush_loses_and_invents_nothing(
     world: World, error: str
 ) -> None:
-    failing = [one for one in calls(world) if error in FAILS_WITH.get(one.name, ())]
+    found = [one for one in calls(world) if "/lib/" not in one.text]  # the interpreter's own files are not ours
+    failing = [one for one in found if error in FAILS_WITH.get(one.name, ())]
     for call in failing[ERRORS.index(error) % STRIDE :: STRIDE]:
         world.mail()
         done = inject(world.box, FLUSH, b"", call, f"error={error}")
