@@ -23,6 +23,15 @@ _, status, usage = os.wait4(child, 0)
 os.write(2, b"\\npeak %d %d" % (os.waitstatus_to_exitcode(status), usage.ru_maxrss))
 """
 
+USAGE = """import os, sys, time
+began = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+seconds = time.perf_counter() - began
+cpu = usage.ru_utime + usage.ru_stime
+os.write(2, b"\\nusage %d %f %f %d" % (os.waitstatus_to_exitcode(status), seconds, cpu, usage.ru_maxrss))
+"""
+
 
 @dataclass
 class Command:
@@ -67,6 +76,13 @@ class Command:
         if said[0] != b"0":
             sys.exit(f"{' '.join(self.words)} ended with {said[0].decode()}")
         return int(said[1])
+
+    def usage(self) -> tuple[float, float, float]:
+        """Run it; seconds, CPU seconds and the peak of its resident memory in MiB."""
+        said = self.run(sys.executable, "-IS", "-c", USAGE).rsplit(b"\nusage ", 1)[1].split()
+        if said[0] != b"0":
+            sys.exit(f"{' '.join(self.words)} ended with {said[0].decode()}")
+        return float(said[1]), float(said[2]), int(said[3]) / 1024
 
     @property
     def lowest_ms(self) -> float:

@@ -124,6 +124,10 @@ class Postfix:
         """End it at once, whatever it is doing."""
         self._control("abort")
 
+    def start_again(self) -> None:
+        """Go on with what is in its queue."""
+        self._control("start")
+
     def log(self) -> str:
         """Return the instance's log so far."""
         path = self.folder / "mail.log"
