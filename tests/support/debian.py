@@ -52,7 +52,10 @@ def unpack(*packages: str) -> Path:
 
 def inside(root: Path, folder: Path, users: tuple[str, ...], command: list[str]) -> list[str]:
     """Return the command line that runs a command with the package's files and users in place."""
-    for name, form in (("passwd", "{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin\n"), ("group", "{0}:x:{1}:\n")):
+    for name, form in (
+        ("passwd", "{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin\n"),
+        ("group", "{0}:x:{1}:\n"),
+    ):
         lines = [form.format(user, FIRST_UID + number) for number, user in enumerate(users)]
         (folder / name).write_text(Path("/etc", name).read_text() + "".join(lines))
     return ["unshare", "-m", "sh", "-c", NAMESPACE, "sh", str(root), str(folder), *command]

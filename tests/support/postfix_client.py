@@ -58,12 +58,22 @@ class PostfixClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run([self.command, "-c", str(self.folder / "etc"), "stop"], capture_output=True, check=False)
+        subprocess.run(
+            [self.command, "-c", str(self.folder / "etc"), "stop"], capture_output=True, check=False
+        )
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def submit(self, path: str, *recipients: str) -> None:
         """Queue the message at `path`; it waits."""
-        words = [needs("sendmail"), "-C", str(self.folder / "etc"), "-oi", "-f", "greg@isp.example", *recipients]
+        words = [
+            needs("sendmail"),
+            "-C",
+            str(self.folder / "etc"),
+            "-oi",
+            "-f",
+            "greg@isp.example",
+            *recipients,
+        ]
         with open(path, "rb") as message:
             subprocess.run(words, stdin=message, check=True)
         self.waiting += 1
@@ -91,6 +101,8 @@ class PostfixClient:
         (self.folder / "etc" / "main.cf").write_text(text + more)
 
     def _run(self, command: str, *words: str) -> None:
-        done = subprocess.run([command, "-c", str(self.folder / "etc"), *words], capture_output=True, check=False)
+        done = subprocess.run(
+            [command, "-c", str(self.folder / "etc"), *words], capture_output=True, check=False
+        )
         if done.returncode:
             raise AssertionError(f"{command}: {done.stderr.decode()}")

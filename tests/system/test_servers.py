@@ -13,7 +13,7 @@ from typing import Any
 import dns.resolver
 import pytest
 
-from relay.flushing import World, setting
+from relay.flushing import World
 from support.dnsserver import dns_server
 from support.postfix import Postfix
 from support.servers import PASSWORD, USER, Dovecot, Exim, OpenSMTPD, Server
@@ -116,7 +116,9 @@ def test_many_messages_arrive_once(
 
 
 @pytest.mark.parametrize("name", ["exim", "dovecot"])
-def test_a_server_that_knows_chunks_gets_them(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_server_that_knows_chunks_gets_them(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     world = world_of(tmp_path, request.getfixturevalue(name))
     put(world, 1)
     world.flush()
@@ -125,9 +127,7 @@ def test_a_server_that_knows_chunks_gets_them(name: str, tmp_path: Path, request
 
 
 @pytest.mark.parametrize("name", ["exim", "dovecot"])
-def test_a_wrong_password_keeps_the_mail(
-    name: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_wrong_password_keeps_the_mail(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     world = world_of(tmp_path, request.getfixturevalue(name), password="wrong")
     put(world, 2)
     assert "login refused: 535" in world.flush().fault
