@@ -24,7 +24,7 @@ class Log:
     """Where the lines go (`to`: "syslog", "stderr" or a path) and how (`form`: "text" or "json").
 
     fd      the open file of a process that logs much, -1 if it is not kept open
-    second  when that was opened (seconds since the epoch): it is opened anew every second, for those who rename it
+    second  when that was opened (seconds since the epoch); every second anew, for those who rename it
     stamp   that second as a time stamp
     """
 

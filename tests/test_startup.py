@@ -22,14 +22,16 @@ STANDARD |= {"gc", "os.path", "posixpath", "pwd", "stat", "syslog", "time"}
 
 DISPATCH = {"", "commands", "commands.dispatch", "commands.options", "errors", "maillog"}
 DISPATCH |= {"submission", "submission.stdin"}
-CONFIG = {"commands.setting", "policy", "policy.config", "policy.homes", "policy.schema", "policy.smarthosts", "policy.toml"}
+CONFIG = {"commands.setting", "policy", "policy.config", "policy.homes", "policy.schema"}
+CONFIG |= {"policy.smarthosts", "policy.toml"}
 SPOOL = {"mail", "mail.envelope", "spool", "spool.durable", "spool.entry", "spool.folders"}
 QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.tries", *SPOOL}
 
 SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.header"}
 SUBMISSION |= {"mail.lines", "policy.aliases", "policy.identity", "policy.masquerade", "policy.validity"}
 SUBMISSION |= {"policy.verdicts", "spool.draft"}
-SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit", "spool.usage"}
+SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit"}
+SUBMISSION |= {"spool.usage"}
 
 MAILQ = {"commands.mailq", "commands.selection", "mail.header", "spool.refused"}
 NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "policy.alias_check"}

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sendmail_py.relay.actions import Dialogue
     from sendmail_py.relay.ehlo import Server
 
+
 class Wish:
     """What a session must be before mail flows.
 

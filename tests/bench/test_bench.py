@@ -19,7 +19,8 @@ def run(name: str, *arguments: str) -> str:
 
 
 def test_the_flush_needs_one_round_trip_a_message_and_smtplib_four() -> None:
-    lines = run("flush", "--messages", "20", "--delays", "0", "--big", "1", "--tls", "none", "--postfix", "no").splitlines()
+    said = run("flush", "--messages", "20", "--delays", "0", "--big", "1", "--tls", "none", "--postfix", "no")
+    lines = said.splitlines()
     ours, theirs = (
         next(line for line in lines if line.startswith(name)) for name in ("sendmail -q", "smtplib")
     )

@@ -43,9 +43,7 @@ class Authority:
         kind = trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA
         return self._ca.issue_cert(*(names or LOOPBACK_NAMES), not_before=start, not_after=end, key_type=kind)
 
-    def write_pair(
-        self, folder: str | os.PathLike[str], *names: str, rsa: bool = False
-    ) -> tuple[str, str]:
+    def write_pair(self, folder: str | os.PathLike[str], *names: str, rsa: bool = False) -> tuple[str, str]:
         """Write a new certificate and its key (mode 0600) into `folder`; returns (certificate, key) paths."""
         leaf = self.issue(*names, rsa=rsa)
         certificate, key = os.path.join(folder, "certificate.pem"), os.path.join(folder, "key.pem")

@@ -1,7 +1,7 @@
 """Servers out of Debian packages that are not installed: unpacked to a folder, started in a mount namespace.
 
-The packages conflict with each other and with Postfix, so none of them is ever configured on this machine. Each
-server sees its own files laid over /usr, and the users that it wants in /etc/passwd; nobody else sees any of it.
+The packages conflict with each other and with Postfix, so none of them is ever configured on this machine.
+Each server sees its own files laid over /usr, and its users in /etc/passwd; nobody else sees any of it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Debian's Postfix in its default configuration as the client: a yardstick for the flush.
 
-An instance of its own in a temporary folder: main.cf has what names the folders and the smart host, nothing else.
+An instance of its own in a temporary folder: main.cf names the folders and the smart host, nothing else.
 """
 
 from __future__ import annotations

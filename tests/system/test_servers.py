@@ -1,4 +1,4 @@
-"""The flush against servers that we did not write: Exim, OpenSMTPD, Dovecot, three Postfix behind SRV records."""
+"""The flush against servers that we did not write: Exim, OpenSMTPD, Dovecot, three Postfix behind SRV."""
 
 from __future__ import annotations
 
