@@ -230,11 +230,6 @@ def test_every_key_has_its_entry_and_no_other() -> None:
     assert sorted(documented_keys()) == sorted(row[0] for row in explain.rows())
 
 
-def test_the_keys_without_effect_are_marked_and_no_other() -> None:
-    marked = [key for key, text in documented_keys().items() if "no effect yet" in text]
-    assert sorted(marked) == sorted(explain.NOT_YET)
-
-
 def test_every_name_that_a_key_may_have_as_its_value_is_told() -> None:
     text = page("sendmail-py.toml.5")
     names = [
@@ -292,12 +287,3 @@ def test_no_option_of_sendmail_py_is_described_that_is_not_there() -> None:
     }
     known = {one for command in admin_commands().values() for option in command.params for one in option.opts}
     assert shown - {"--help", "--version", "-h"} <= known
-
-
-# --- the changelog ------------------------------------------------------------------------------------------
-
-
-def test_the_changelog_names_the_keys_without_effect() -> None:
-    limits = (MAN.parent / "CHANGELOG.md").read_text().partition("### Known limits")[2]
-    told = re.findall(r"`([a-z_]+)`", limits.partition("The keys")[2])
-    assert sorted(told) == sorted(name.rpartition(".")[2] for name in explain.NOT_YET)

@@ -30,8 +30,6 @@ def check(file: str | None) -> None:
     click.echo(f"ok    {files or 'no configuration file; the defaults hold'}")
     for text in findings.warnings(found, os.environ):
         click.echo(f"warn  {text}")
-    for text in explain.notes(found):
-        click.echo(f"note  {text}")
 
 
 @config.command()

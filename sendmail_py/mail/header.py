@@ -1,4 +1,4 @@
-"""Header fields (RFC 5322 2.2, 3.6): split, read, rebuild, fold; the date-time; display names.
+"""Header fields (RFC 5322 2.2, 3.6): split, read, rebuild; the date-time; display names.
 
 A field is its octets with all its continuation lines, CRLF line ends included. Nothing in
 here decodes or re-serialises a field that need not change, so signatures survive.
@@ -10,7 +10,6 @@ import binascii
 import time
 
 CRLF = b"\r\n"
-LONGEST = 998
 VISIBLE = bytes(range(33, 127))
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -106,43 +105,6 @@ def rebuild(field: bytes, new: bytes) -> bytes:
 def unfolded(field: bytes) -> bytes:
     """The value on one line, without blanks around it (RFC 5322 2.2.3)."""
     return value(field).replace(CRLF, b"").strip(b" \t")
-
-
-def has_long_line(text: bytes) -> bool:
-    """Whether any line of CRLF text has over 998 octets."""
-    at = 0
-    while len(text) - at > LONGEST + 2:
-        end = text.rfind(b"\n", at, at + LONGEST + 2)
-        if end < 0:
-            return True
-        at = end + 1
-    return False
-
-
-def fold(field: bytes) -> bytes:
-    """Fold lines over 998 octets at blanks (RFC 5322 2.2.3); a word that is too long is cut.
-
-    Folding before an existing blank changes nothing for the reader of the field.
-    """
-    if not has_long_line(field):
-        return field
-    return CRLF.join([fold_line(line) for line in field.split(CRLF)])
-
-
-def fold_line(line: bytes) -> bytes:
-    """One line without its line end; each piece but the first begins with a blank."""
-    out, start, blank = [], 0, b""  # blank: what begins a piece that was cut inside a word
-    while len(line) - start + len(blank) > LONGEST:
-        end = start + LONGEST - len(blank)
-        at = max(line.rfind(b" ", start + 1, end), line.rfind(b"\t", start + 1, end))
-        if at < 0 or not line[start:at].strip(b" \t"):
-            out.append(blank + line[start : end - 1])
-            start, blank = end - 1, b" "
-        else:
-            out.append(blank + line[start:at])
-            start, blank = at, b""
-    out.append(blank + line[start:])
-    return CRLF.join(out)
 
 
 def date_time(seconds: float) -> bytes:

@@ -22,9 +22,6 @@ PREFIX = "SENDMAIL_PY_"
 SECRETS = ("password",)
 MOST_LINES = 200
 
-# Keys that are checked and have no effect in this version.
-NOT_YET: tuple[str, ...] = ()
-
 # One line for each key, in the order of schema.TABLES.
 HELP = {
     "delivery": "what sendmail does after queueing",
@@ -325,23 +322,14 @@ def settings(config: Config) -> list[tuple[str, str, str]]:
     ]
 
 
-def notes(config: Config) -> list[str]:
-    """A line for each key that is set and has no effect in this version."""
-    return [
-        f"{place(layer, label)}: {shown(label)}: has no effect in this version yet"
-        for label, layer in given(config).items()
-        if shown(label) in NOT_YET
-    ]
-
-
-def rows() -> list[tuple[str, str, str, str, str, bool]]:
-    """Every key: (name, type, default in TOML, what is allowed, help, in effect yet?)."""
+def rows() -> list[tuple[str, str, str, str, str]]:
+    """Every key: (name, type, default in TOML, what is allowed, help)."""
     found = []
     for table, keys in schema.TABLES.items():
         for key, (kind, default, allowed) in keys.items():
             name = f"{table}.{key}" if table else key
             text = "" if kind == "users" else wanted(kind, allowed)
-            found.append((name, kind, render(kind, default), text, HELP[name], name not in NOT_YET))
+            found.append((name, kind, render(kind, default), text, HELP[name]))
     return found
 
 

@@ -108,7 +108,7 @@ def notice(sender: Sender, to: bytes, subject: str, paragraphs: list[str]) -> by
 def fields(sender: Sender, to: bytes, subject: str) -> Iterator[bytes]:
     """The header down to MIME-Version."""
     yield b"From: Mail Delivery System <MAILER-DAEMON@%s>\r\n" % sender.domain
-    yield header.fold(b"To: <%s>\r\n" % to)
+    yield b"To: <%s>\r\n" % to
     yield b"Subject: " + ascii_of(subject) + CRLF
     yield b"Date: " + header.date_time(sender.now) + CRLF
     yield b"Message-ID: <%s.report@%s>\r\n" % (sender.queue_id.encode(), sender.domain)
@@ -161,7 +161,7 @@ def recipient_fields(report: Report, recipient: Recipient, attempt: Try | None) 
     if attempt is not None and attempt.smarthost and report.kind != RELAYED:
         yield b"Remote-MTA: dns; " + ascii_of(attempt.smarthost)
     if attempt is not None and attempt.reply and report.kind != RELAYED:
-        yield header.fold(b"Diagnostic-Code: smtp; " + ascii_of(attempt.reply) + CRLF).rstrip()
+        yield b"Diagnostic-Code: smtp; " + ascii_of(attempt.reply)
     if attempt is not None and attempt.last:
         yield b"Last-Attempt-Date: " + header.date_time(attempt.last)
     if report.kind == DELAYED:

@@ -13,7 +13,7 @@ from sendmail_py.mail import header
 from sendmail_py.relay import parameters, words
 
 CRLF = b"\r\n"
-LONGEST = header.LONGEST
+LONGEST = 998  # octets of a line without its CRLF (RFC 5321 4.5.3.1.6)
 ENCODED_LINE = 76  # RFC 2047 2: a line that holds an encoded word
 COMMENTS = b"Comments: "
 BLANK = re.compile(rb"[ \t]")
@@ -41,7 +41,7 @@ def fit(field: bytes, ascii_only: bool) -> bytes:
     """The field, all its line ends CRLF, as it can be sent."""
     if ascii_only and not field.isascii():
         return fold(in_ascii(field), ENCODED_LINE)
-    if not header.has_long_line(field):
+    if not has_long_line(field):
         return field
     if header.name(field) in DISPLAYED:
         return fold(in_ascii(field), ENCODED_LINE)
@@ -58,6 +58,17 @@ def in_ascii(field: bytes) -> bytes:
     else:
         value = words.unstructured(value, name in DISPLAYED)
     return header.rebuild(field, value)
+
+
+def has_long_line(text: bytes) -> bool:
+    """Whether any line of CRLF text has over 998 octets."""
+    at = 0
+    while len(text) - at > LONGEST + 2:
+        end = text.rfind(b"\n", at, at + LONGEST + 2)
+        if end < 0:
+            return True
+        at = end + 1
+    return False
 
 
 def fold(field: bytes, width: int) -> bytes:

@@ -153,7 +153,7 @@ def renewed(claim: Claim, rules: SenderRules, old: bytes, headers: bool) -> Iter
                 value = masquerade.edited(header.value(field), again)[0]
             except SendmailError:
                 value = header.value(field)
-            field = header.fold(header.rebuild(field, value))  # noqa: PLW2901
+            field = header.rebuild(field, value)  # noqa: PLW2901
         yield field
     yield b"\r\n"
     yield splitter.body

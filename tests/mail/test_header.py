@@ -62,27 +62,6 @@ def test_reads_names_and_values_in_any_spelling() -> None:
     assert header.rebuild(b"TO : old\r\n", b" new\r\n") == b"TO : new\r\n"
 
 
-def test_folds_long_fields_at_blanks_only() -> None:
-    """Unfolding gives the field back."""
-    field = b"References:" + b" <0123456789@example.org>" * 200 + b"\r\n"
-    folded = header.fold(field)
-    assert max(len(line) for line in folded.split(b"\r\n")) <= 998
-    assert folded.replace(b"\r\n ", b" ") == field
-
-
-def test_a_word_without_blanks_is_cut() -> None:
-    """Nothing over 998 octets reaches the wire."""
-    folded = header.fold(b"X-Long: " + b"x" * 5000 + b"\r\n")
-    assert max(len(line) for line in folded.split(b"\r\n")) <= 998
-    assert folded.count(b"x") == 5000
-
-
-def test_short_fields_stay_byte_for_byte() -> None:
-    """Folding touches nothing that need not change."""
-    field = b"Subject:  two  blanks \r\n\tand a tab\r\n"
-    assert header.fold(field) is field
-
-
 @pytest.mark.parametrize(
     ("zone", "wanted"),
     [

@@ -802,28 +802,17 @@ def test_what_is_shown_can_be_read_again(world: World) -> None:
     }
 
 
-def test_keys_without_effect_are_noted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "NOT_YET", ("queue.report",))
-    notes = explain.notes(
-        world.load(f'{SMARTHOST}max_connections = 3\nlookup = "mx"\n[queue]\nreport = "dsn"\n')
-    )
-    assert notes == [
-        f"{world.system}:6: queue.report: has no effect in this version yet",
-    ]
-
-
 def test_every_key_has_a_help_text_in_the_order_of_the_table() -> None:
     rows = explain.rows()
     assert [row[0] for row in rows] == list(explain.HELP)
-    assert set(explain.NOT_YET) < set(explain.HELP)
-    for name, kind, default, wanted, text, _ in rows:
+    for name, kind, default, wanted, text in rows:
         assert text
         assert wanted or kind == "users", name
         assert default or kind == "users", name
 
 
 def test_the_defaults_are_values_of_their_rows() -> None:
-    for name, kind, default, _, _, _ in explain.rows():
+    for name, kind, default, _, _ in explain.rows():
         table, _, key = name.rpartition(".")
         row = schema.TABLES[table][key]
         if kind not in ("users", "int"):

@@ -237,7 +237,7 @@ class Exim(Server):
 class OpenSMTPD(Server):
     """Debian's opensmtpd: no PIPELINING, and here no TLS and no AUTH.
 
-    The private key process of 6.8 does not get on with OpenSSL 3: every handshake ends in an internal error.
+    In this set-up every TLS handshake of 6.8 ended in an internal error; why is not known.
     """
 
     packages = ("opensmtpd",)
