@@ -83,7 +83,7 @@ def compose(report: Report, sender: Sender, original: Iterable[bytes]) -> Iterat
     """The report in wire form. `original` is what comes back: the message, or its header fields."""
     mark = b"--" + sender.boundary
     yield from fields(sender, report.envelope.reverse_path, SUBJECTS[report.kind])
-    kind = b"multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"" % sender.boundary
+    kind = b'multipart/report; report-type=delivery-status;\r\n\tboundary="%s"' % sender.boundary
     yield b"Content-Type: " + kind + CRLF + CRLF
     yield b"This is a delivery report in the form of RFC 3464." + CRLF
     yield CRLF + mark + CRLF + b"Content-Type: text/plain; charset=us-ascii" + CRLF + CRLF

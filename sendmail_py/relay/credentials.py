@@ -1,4 +1,4 @@
-"""User and password of a smart host; the only module that starts a process.
+"""User and password of a smart host; one of two modules that start a process.
 
 Guarantees: a password is read when a session needs it and never before; it leaves this module inside a
 sasl.Login, which does not print; no fault, log line or child process gets to see it.

@@ -1,4 +1,4 @@
-"""MX (RFC 5321 5.1) and SRV (RFC 2782, 6186, 8314) look-ups; the only user of dnspython.
+"""MX (RFC 5321 5.1) and SRV (RFC 2782, 6186, 8314) look-ups by dnspython.
 
 Guarantees: every look-up ends within ten seconds; whatever goes wrong, even that a name does not exist, is a
 TransportFault, so it defers mail and never fails it: a smart host that vanishes from DNS is not the message's
