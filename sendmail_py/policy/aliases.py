@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.identity import Host
 
 DEEPEST = 50
+LARGEST_FILE = 16 * 1024 * 1024
 DEEPEST_LIST = 10  # lists that include lists
 SHOWN = 80
 UNSUPPORTED = (
@@ -380,10 +381,9 @@ def read(file: str) -> bytes:
     try:
         fd = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
         try:
-            found = []
-            while piece := posix.read(fd, 1 << 20):
-                found.append(piece)
-            return b"".join(found)
+            found = posix.read(fd, LARGEST_FILE + 1)
+            while piece := posix.read(fd, LARGEST_FILE + 1 - len(found)):
+                found += piece
         finally:
             posix.close(fd)
     except (FileNotFoundError, NotADirectoryError):
@@ -393,3 +393,6 @@ def read(file: str) -> bytes:
         raise ConfigError(f"{printable(file)}: {error.strerror}: {cure}") from None
     except OSError as error:
         raise TemporaryError(f"{printable(file)}: {error.strerror}; nothing was queued, try again") from None
+    if len(found) > LARGEST_FILE:
+        raise ConfigError(f"{printable(file)}: too long for an alias file (at most 16 MiB)")
+    return found

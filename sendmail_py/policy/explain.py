@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PREFIX = "SENDMAIL_PY_"
 SECRETS = ("password",)
 MOST_LINES = 200
+MOST_PARTS = 100  # of a dotted key
 
 # One line for each key, in the order of schema.TABLES.
 HELP = {
@@ -138,6 +139,9 @@ FAULTS = (
 
 def document(octets: bytes, source: str) -> dict[str, object]:
     """A TOML document as nested dictionaries; ConfigError "SOURCE:LINE: ..." when it is none."""
+    for number, line in enumerate(octets.split(b"\n"), 1):
+        if line.partition(b"=")[0].count(b".") > MOST_PARTS:  # tomllib takes quadratic time for them
+            raise ConfigError(f"{printable(source)}:{number}: a name of too many parts")
     try:
         return tomllib.loads(octets.decode())
     except UnicodeDecodeError as problem:

@@ -47,7 +47,6 @@ SEALED_TYPES = (
     b"message/partial",  # RFC 2046 5.2.2: a fragment makes sense only beside the others
     b"message/external-body",
 )
-IDENTITY = (b"", b"7bit", b"8bit", b"binary")
 OURS = (b"quoted-printable", b"base64")
 FOREIGN = (b"uuencode", b"uue")  # beside all that begin with x-; other words are mistakes, such as "utf-8"
 

@@ -204,6 +204,8 @@ def answer_data(new: Transaction, reply: Reply) -> bool:
     """Whether the server waits for the content; a refusal decides about the accepted recipients."""
     if reply.positive:
         raise ProtocolFault(f"unexpected reply: {reply.text} (in reply to {transaction.DATA})")
+    if new.open() and trouble.is_login_missing(reply):
+        raise LoginFault(f"login missing: {reply.text} (in reply to {transaction.DATA})", reply)
     if not reply.go_ahead:
         new.judge(transaction.DATA, reply)
     return reply.go_ahead

@@ -11,6 +11,7 @@ import time
 
 from sendmail_py.mail import address
 from sendmail_py.relay import extras, recode
+from sendmail_py.relay.faults import LoginFault, ProtocolFault
 from sendmail_py.relay.recode import Content, Wire
 from sendmail_py.relay.reply import Reply
 from sendmail_py.relay.survey import ConversionError
@@ -28,6 +29,9 @@ RCPT = "RCPT TO command"
 DATA = "DATA command"
 END = "end of DATA command"
 UNSENT = "not sent"  # decided here, from what the server announced
+
+# RFC 4954 6: authentication required; credentials invalid; encryption required for the mechanism.
+LOGIN_MISSING = (530, 535, 538)
 
 # Stages: how far a transaction came, which decides what a lost connection means.
 OFFERED = "offered"  # at most MAIL, RCPT and DATA are out
@@ -121,7 +125,14 @@ class Transaction:
         self.stage = JUDGED
 
     def answer_rcpt(self, n: int, reply: Reply) -> None:
-        """The reply to the RCPT of position `n`; one that follows a refused MAIL says nothing."""
+        """The reply to the RCPT of position `n`; one that follows a refused MAIL says nothing.
+
+        Raises ProtocolFault for 3yz, which no server can mean, and LoginFault when the login is missing.
+        """
+        if reply.go_ahead:
+            raise ProtocolFault(f"unexpected reply: {reply.text} (in reply to {RCPT})", reply)
+        if self.mail_accepted and reply.code in LOGIN_MISSING:
+            raise LoginFault(f"login missing: {reply.text} (in reply to {RCPT})", reply)
         if reply.positive:
             self.accepted.append(n)
         elif self.verdicts[n] is None:

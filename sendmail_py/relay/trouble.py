@@ -4,7 +4,7 @@ The smart host's trouble is never the message's fault (design, promise 3):
 
     anything before MAIL     the smart host's fault, no message is touched (an exception of faults.py)
     421                      the server closes: the session ends
-    530, 535, 538 to MAIL    the login is missing: the smart host's fault
+    530, 535, 538            the login is missing: the smart host's fault, also in reply to RCPT or DATA
     other 4yz, 5yz           the tables below
     connection lost          before the content nothing happened; in the content: deferred; after the final
                              dot: deferred, answer unknown, the only place where a message can arrive twice
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from sendmail_py.relay.faults import Fault
     from sendmail_py.relay.reply import Reply
     from sendmail_py.relay.transaction import Verdict
-
-# RFC 4954 6: authentication required; credentials invalid; encryption required for the mechanism.
-LOGIN_MISSING = (530, 535, 538)
 
 # RFC 5321 4.5.3.1.10: 452 says that there are too many recipients, and 552 must be read in the same way.
 TOO_MANY = (452, 552)
@@ -77,8 +74,8 @@ UNKNOWN = "4.4.2"
 
 
 def is_login_missing(reply: Reply) -> bool:
-    """Whether a refused MAIL complains about the session and not about the message."""
-    return reply.code in LOGIN_MISSING
+    """Whether a refusal complains about the session and not about the message."""
+    return reply.code in transaction.LOGIN_MISSING
 
 
 def judge(verdict: Verdict) -> Outcome:

@@ -75,11 +75,6 @@ class Servers:
             posix.close(folder)
 
 
-def largest(directory: str, name: str) -> int:
-    """Octets of the largest message that every known server of a smart host takes; 0 when none told."""
-    return min([one.size for one in read(directory).get(name, []) if one.size], default=0)
-
-
 def read(directory: str) -> dict[str, list[Known]]:
     """What is known by name of the smart host; what cannot be read is left out."""
     try:

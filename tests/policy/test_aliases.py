@@ -424,3 +424,9 @@ def test_the_owner_of_an_alias_is_the_owner_of_what_it_becomes(
     for name in names:
         known.resolve(name, HERE)
     assert known.owner(HERE) == wanted
+
+
+def test_an_endless_alias_file_is_refused() -> None:
+    """/dev/zero, a log that somebody named by mistake."""
+    with pytest.raises(ConfigError, match="too long"):
+        aliases.read("/dev/zero")

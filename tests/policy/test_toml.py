@@ -275,3 +275,9 @@ def test_finds_the_line_of_a_key_or_of_what_is_around_it(text: str, label: str, 
 @given(st.text(max_size=80), st.text("ab.[]1", max_size=8))
 def test_looking_for_a_line_never_fails(text: str, label: str) -> None:
     assert places.line_of(text.encode("utf-8", "surrogatepass"), label) >= 1
+
+
+def test_a_name_of_very_many_parts_is_refused_at_once() -> None:
+    """The library takes quadratic time for it."""
+    with pytest.raises(ConfigError, match="x:2: a name of too many parts"):
+        explain.document(b"\n" + b"a." * 100_000 + b"a = 1\n", "x")

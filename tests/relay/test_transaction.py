@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.relay import transaction
 from sendmail_py.relay.ehlo import Server
+from sendmail_py.relay.faults import LoginFault, ProtocolFault
 from sendmail_py.relay.reply import Reply
 from sendmail_py.relay.transaction import Transaction
 
@@ -113,3 +114,16 @@ def test_replies_to_rcpt_after_a_refused_mail_say_nothing() -> None:
     verdict = new.verdicts[0]
     assert verdict is not None
     assert verdict.reply.code == 451
+
+
+def test_a_3yz_to_rcpt_is_broken_protocol_and_nobodys_verdict() -> None:
+    """A server that is one reply behind must not bounce mail."""
+    made = transaction.Transaction(
+        Envelope(b"a@x.example", [Recipient(b"b@y.example")]), [0], 3, lambda: [b"x\r\n"]
+    )
+    made.mail_accepted = True
+    with pytest.raises(ProtocolFault):
+        made.answer_rcpt(0, Reply(354, [b"go"]))
+    with pytest.raises(LoginFault):
+        made.answer_rcpt(0, Reply(530, [b"5.7.0 Authentication required"]))
+    assert made.open() == [0]

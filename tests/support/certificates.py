@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
-import tempfile
 from datetime import UTC, datetime, timedelta
 
 import trustme
@@ -75,9 +74,3 @@ class Authority:
         der = ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode("ascii"))
         digest = hashlib.sha256(der).hexdigest().upper()
         return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
-
-
-def temporary_authority() -> tuple[Authority, str]:
-    """Return an authority and the path of its certificate in a new temporary folder."""
-    authority = Authority()
-    return authority, authority.write(os.path.join(tempfile.mkdtemp(), "ca.pem"))
