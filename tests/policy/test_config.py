@@ -19,6 +19,8 @@ from sendmail_py.errors import ConfigError
 from sendmail_py.policy import config, explain, homes, schema
 from sendmail_py.policy.config import Config
 
+from support.needs import needs_root
+
 FULL = """\
 delivery = "background"
 dot_ends_message = false
@@ -553,8 +555,7 @@ def test_an_endless_file_is_refused(world: World) -> None:
 
 def as_nobody(world: World, code: str) -> str:
     """What `code` prints when a user without rights runs it; `environ` and `system` are there."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to become somebody else")
+    needs_root()
     text = (
         f"import os, sys; sys.path[:0] = {sys.path!r}; from sendmail_py.policy import config, explain, homes;"
         f"os.setgid(65534); os.setuid(65534); environ, system = {world.environ!r}, {str(world.system)!r}\n"

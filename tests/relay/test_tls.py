@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -18,6 +17,7 @@ from sendmail_py.relay.faults import TransportFault
 
 from relay.flushing import AUTHORITY, World, setting, smarthost
 from support.certificates import Authority
+from support.needs import needs
 from support.smarthost import SmartHost
 
 
@@ -39,8 +39,7 @@ def test_a_good_certificate_of_our_ca(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_hash_links_as_ca(tmp_path: Path) -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("needs the openssl command")
+    needs("openssl")
     folder = tmp_path / "authorities"
     folder.mkdir()
     AUTHORITY.write(folder / "ca.pem")
@@ -112,8 +111,7 @@ def test_files_that_are_of_no_use_are_a_fault_before_the_password(
 
 
 def test_an_encrypted_key_asks_nobody(tmp_path: Path) -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("needs the openssl command")
+    needs("openssl")
     certificate, key = AUTHORITY.write_pair(tmp_path, "client.example.net")
     locked = str(tmp_path / "locked.pem")
     command = ["openssl", "pkcs8", "-topk8", "-in", key, "-out", locked, "-passout", "pass:hunter2"]
