@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random as random_module
 import time
-from collections import deque
 
 from sendmail_py import maillog
 from sendmail_py.errors import printable
@@ -19,6 +18,7 @@ from sendmail_py.policy import identity
 from sendmail_py.relay import outcome, trouble
 from sendmail_py.relay.backlog import Backlog, Rules
 from sendmail_py.relay.faults import ContentFault, Fault, RefusedFault
+from sendmail_py.relay.in_hand import InHand
 from sendmail_py.relay.opening import Opener
 from sendmail_py.relay.pace import Paces
 from sendmail_py.relay.sender_domains import SenderDomains
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.backlog import Only
-    from sendmail_py.relay.delivery import Delivery, Via
+    from sendmail_py.relay.delivery import Via
+    from sendmail_py.relay.needs import Mail
     from sendmail_py.relay.transaction import Transaction
     from sendmail_py.spool.queue import Spool
 
@@ -54,6 +55,13 @@ class Summary:
         self.failed = 0
         self.damaged = 0
         self.fault = ""
+
+    def count(self, mail: Mail) -> None:
+        """Take over what became of the mail."""
+        self.delivered = mail.counts[outcome.DELIVERED]
+        self.deferred = mail.counts[outcome.DEFERRED]
+        self.failed = mail.counts[outcome.FAILED]
+        self.damaged = mail.damaged
 
 
 def run(
@@ -79,17 +87,27 @@ def run(
     seen    is given the size of every message that was tried
     """
     maillog.keep_open()
-    breaker = Breaker(spool.directory)
     rules = Rules(config.queue, clock, random, only, force)
-    usable = [one for one in config.smarthosts if force or not is_paused(breaker, one, rules)]
+    usable = find_usable(config, spool.directory, rules)
     if not usable:
-        return rest(config, breaker)
-    queue_run = Run(Backlog(spool, usable, rules, config), breaker, stop, limit)
-    queue_run.seen = seen
-    opener = Opener(identity.host(config).helo, Servers(spool.directory), trace)
-    queue_run.all(opener)
-    queue_run.senders.ask(spool.directory)
-    return queue_run.summary
+        return rest(config, spool.directory)
+    in_hand = InHand(Backlog(spool, usable, rules, config), limit, seen)
+    senders = SenderDomains(config)
+    in_hand.note = senders.note
+    summary = Run(in_hand, spool.directory, rules, stop).all(opener(config, spool.directory, trace))
+    senders.ask(spool.directory)
+    return summary
+
+
+def opener(config: Config, directory: str, trace: Callable[[str], None] | None = None) -> Opener:
+    """What opens sessions; `directory` holds what is known of the servers."""
+    return Opener(identity.host(config).helo, Servers(directory), trace)
+
+
+def find_usable(config: Config, directory: str, rules: Rules) -> list[SmartHost]:
+    """The smart hosts that do not rest; `directory` is where their pauses are."""
+    breaker = Breaker(directory)
+    return [one for one in config.smarthosts if rules.force or not is_paused(breaker, one, rules)]
 
 
 def is_paused(breaker: Breaker, setting: SmartHost, rules: Rules) -> bool:
@@ -98,8 +116,9 @@ def is_paused(breaker: Breaker, setting: SmartHost, rules: Rules) -> bool:
     return pause is not None and not is_due(pause.until, rules.clock(), rules.queue.retry_max)
 
 
-def rest(config: Config, breaker: Breaker) -> Summary:
+def rest(config: Config, directory: str) -> Summary:
     """Nothing to do: there is no smart host, or all of them rest."""
+    breaker = Breaker(directory)
     summary = Summary()
     summary.fault = "no smart host is configured"
     for setting in config.smarthosts:
@@ -110,59 +129,49 @@ def rest(config: Config, breaker: Breaker) -> Summary:
 
 
 class Run:
-    """The state of one run; the sessions' Backlog (session.py)."""
+    """The state of one run: the sessions' Mail (sessions.py), from `mail` to smart host after smart host.
 
-    def __init__(self, backlog: Backlog, breaker: Breaker, stop: Callable[[], bool], limit: int = 0) -> None:
-        self.backlog = backlog
-        self.breaker = breaker
+    `directory` is where the run remembers its smart hosts.
+    """
+
+    def __init__(self, mail: Mail, directory: str, rules: Rules, stop: Callable[[], bool]) -> None:
+        self.mail = mail
+        self.rules = rules
+        self.breaker = Breaker(directory)
+        self.paces = Paces(directory, rules.clock)
         self.asked = stop
-        self.seen: Callable[[int], None] = lambda octets: None
-        self.begun = 0  # messages
-        self.limit = limit
         self.throttled = ""  # the smart host's words when it wants less mail
         self.summary = Summary()
-        self.senders = SenderDomains(backlog.config)
-        self.ready: deque[Delivery] = deque()  # claimed, with recipients to try
-        self.flying: dict[Transaction, Delivery] = {}
         self.setting: SmartHost
-        self.paces = Paces(backlog.spool.directory, backlog.rules.clock)
         self.progress = False  # whether this session has settled a recipient for good
         self.blamed = False  # whether a message, and not the smart host, may be why it ended
         self.suspected = False  # whether that was so in the session before
 
     def stop(self) -> bool:
-        """Whether to begin nothing more: somebody asked for it, or the limit is reached."""
-        return self.asked() or (self.limit_reached and not self.ready)
+        """Whether to begin nothing more: somebody asked for it."""
+        return self.asked()
 
-    @property
-    def limit_reached(self) -> bool:
-        """Whether as many messages were begun as this run may have."""
-        return bool(self.limit) and self.begun >= self.limit
-
-    def all(self, opener: Opener) -> None:
+    def all(self, opener: Opener) -> Summary:
         """Smart host after smart host until nothing is left that could be tried."""
         try:
-            while not self.stop() and (setting := self.backlog.next_smarthost()) is not None:
+            while not self.stop() and (setting := self.mail.next_smarthost()) is not None:
                 self.setting = setting
                 self.serve(opener)
-            self.backlog.end()
-            self.backlog.spool.settle()
+            self.mail.end()
         except OSError as error:  # the spool itself: to go on would be to send again what cannot be marked
             self.summary.fault = f"the queue cannot be written, the run stops: {error.strerror}"
             maillog.warning(self.summary.fault)
         finally:
-            for delivery in self.flying.values():
-                delivery.claim.release()
-            self.let_go()
-            self.summary.damaged = self.backlog.damaged
+            self.mail.abandon()
+            self.summary.count(self.mail)
+        return self.summary
 
     def serve(self, opener: Opener) -> None:
         """Sessions with one smart host until it has nothing left to do or is of no use."""
         self.suspected = False
         self.throttled = ""
         pace = self.paces.of(self.setting.name, self.setting.max_rate)
-        self.prepare()
-        while self.ready and not self.stop():
+        while not self.stop() and self.mail.prepare(self.setting):
             self.progress = self.blamed = False
             sessions = Sessions(self, opener, self.setting, pace)
             fault = sessions.serve()
@@ -178,10 +187,8 @@ class Run:
             if sessions.is_late:
                 maillog.notice(f"smart host {self.setting.name}: the rest waits for max_rate")
                 break
-            self.prepare()
         self.paces.save(self.setting.name)
-        self.let_go()
-        self.backlog.give_up(self.setting)
+        self.mail.give_up(self.setting)
 
     def may_go_on(self, fault: Fault) -> bool:
         """Whether to open another session after a fault.
@@ -194,95 +201,42 @@ class Run:
         self.suspected = doubtful and not self.progress
         return self.progress or doubtful or isinstance(fault, ContentFault)
 
-    def interrupted(self, in_hand: list[Transaction], judged: int, fault: Fault, via: Via) -> None:
-        """Judge, or keep for the next session, what was in hand when the session ended."""
-        for n, one in enumerate(in_hand):
-            delivery = self.flying.pop(one)
-            if trouble.is_to_blame(one.stage, n == 0, judged, fault):
-                self.blamed = True
-                delivery.charge(one, trouble.interrupted(one.stage, fault), via)
-            else:
-                delivery.put_back(one, via)
-                if delivery not in self.ready:
-                    self.ready.append(delivery)
-            self.finish_if_idle(delivery)
-
     # --- what the sessions ask for, under their lock ---
 
     def next_transaction(self, most_recipients: int) -> Transaction | None:
         """The next transaction for this smart host."""
         if self.stop() or self.throttled:
             return None
-        self.prepare()
-        while self.ready and self.backlog.is_blocked(self.ready[0], self.setting):
-            self.finish_if_idle(self.without_rest(self.ready.popleft()))
-            self.prepare()
-        if not self.ready:
-            return None
-        delivery = self.ready[0]
-        delivery.batch = min(delivery.batch, most_recipients or delivery.batch)
-        transaction = delivery.next_transaction()
-        self.flying[transaction] = delivery
-        if not delivery.to_try:
-            self.ready.popleft()
-        return transaction
+        return self.mail.next_transaction(self.setting, most_recipients)
 
     def prepare(self) -> None:
-        """Have a claimed message at hand, so that the claim happens while a reply is on its way."""
-        if not self.ready and not self.limit_reached:
-            delivery = self.backlog.next_delivery(self.setting)
-            if delivery is not None:
-                self.begun += 1
-                self.senders.note(delivery.claim.envelope.reverse_path)
-                delivery.log_begin()
-                self.ready.append(delivery)
+        """Have a message at hand."""
+        self.mail.prepare(self.setting)
 
     def left(self) -> int:
         """How many messages may still be to send."""
-        return len(self.ready) + self.backlog.left(self.setting)
+        return self.mail.left(self.setting)
 
     def judged(self, done: Transaction, via: Via) -> None:
         """Write the outcomes down."""
-        delivery = self.flying.pop(done)
-        if delivery.judged(done, via):
-            self.progress = True
-        self.backlog.heard(delivery, self.setting)
-        self.throttled = self.throttled or delivery.throttled
-        if delivery.to_try and delivery not in self.ready:
-            self.ready.append(delivery)  # some recipients were too many for one transaction
-        self.finish_if_idle(delivery)
+        progress, throttled = self.mail.judged(done, via, self.setting)
+        self.progress = self.progress or progress
+        self.throttled = self.throttled or throttled
+
+    def interrupted(self, in_hand: list[Transaction], judged: int, fault: Fault, via: Via) -> None:
+        """Judge, or keep for the next session, what was in hand when the session ended."""
+        for n, one in enumerate(in_hand):
+            if trouble.is_to_blame(one.stage, n == 0, judged, fault):
+                self.blamed = True
+                self.mail.charge(one, trouble.interrupted(one.stage, fault), via)
+            else:
+                self.mail.put_back(one, via)
 
     # --- ends ---
 
-    def finish_if_idle(self, delivery: Delivery) -> None:
-        """Let go of a message of which nothing is left to try now."""
-        if not delivery.idle:
-            return
-        self.count(delivery)
-        self.seen(delivery.claim.size)
-        self.backlog.reporter.finish(delivery.claim)
-
-    def without_rest(self, delivery: Delivery) -> Delivery:
-        """The rest of a message is not tried now."""
-        delivery.to_try.clear()
-        return delivery
-
-    def let_go(self) -> None:
-        """Unclaim what was not sent; it stays as it was."""
-        while self.ready:
-            delivery = self.ready.pop()
-            self.count(delivery)
-            self.backlog.put_back(delivery)
-
-    def count(self, delivery: Delivery) -> None:
-        """Into the summary."""
-        self.summary.delivered += delivery.counts[outcome.DELIVERED]
-        self.summary.deferred += delivery.counts[outcome.DEFERRED]
-        self.summary.failed += delivery.counts[outcome.FAILED]
-
     def pause(self, fault: Fault) -> None:
         """The smart host rests, longer each time."""
-        setting, rules = self.setting, self.backlog.rules
+        setting, rules = self.setting, self.rules
         now = rules.clock()
         earlier = self.breaker.get(setting.name)
         count = earlier.count + 1 if earlier is not None else 1

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from sendmail_py.policy.config import SmartHost
+    from sendmail_py.relay.delivery import Via
+    from sendmail_py.relay.outcome import Outcome
     from sendmail_py.relay.transaction import Transaction
 
     class Line(Protocol):
@@ -43,6 +45,45 @@ if TYPE_CHECKING:
 
         def prepare(self) -> None:
             """Time to get the next transaction ready: a reply is on its way."""
+
+    class Mail(Protocol):
+        """What a run sends (flush.Run): the mail of one queue, in_hand.InHand, or that of many owners."""
+
+        counts: dict[str, int]
+
+        @property
+        def damaged(self) -> int:
+            """How many queue files could not be used."""
+
+        def next_smarthost(self) -> SmartHost | None:
+            """The smart host that mail waits for, None when none is left."""
+
+        def prepare(self, setting: SmartHost) -> bool:
+            """Have a message for that smart host at hand; whether there is one."""
+
+        def next_transaction(self, setting: SmartHost, most_recipients: int) -> Transaction | None:
+            """The next one, None when there is none now."""
+
+        def left(self, setting: SmartHost) -> int:
+            """How many messages may still be to send."""
+
+        def judged(self, done: Transaction, via: Via, setting: SmartHost) -> tuple[bool, str]:
+            """Write the verdicts down; whether anybody's fate is settled, the smart host's wish for less."""
+
+        def charge(self, interrupted: Transaction, reason: Outcome, via: Via) -> None:
+            """A session ended, and this counts as an attempt."""
+
+        def put_back(self, interrupted: Transaction, via: Via) -> None:
+            """A session ended, and it was not this transaction's doing."""
+
+        def give_up(self, setting: SmartHost) -> None:
+            """That smart host is of no use in this run."""
+
+        def end(self) -> None:
+            """The run is over; OSError when what it did cannot be made durable."""
+
+        def abandon(self) -> None:
+            """However the run ended, nothing stays claimed."""
 
     class Sink(Protocol):
         """Where mail goes when it does not go to a server: maildir.Maildir, program.Program."""
