@@ -12,6 +12,10 @@ import time
 
 from sendmail_py.errors import printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 TAG = "sendmail-py"
 # Behind the tag of a message's line, by its first field, what Postfix calls the part that writes such lines:
 # log tools tell them apart by that.
@@ -26,9 +30,10 @@ class Log:
     fd      the open file of a process that logs much, -1 if it is not kept open
     second  when that was opened (seconds since the epoch); every second anew, for those who rename it
     stamp   that second as a time stamp
+    sink    takes the lines instead, in a process that cannot write to the log itself
     """
 
-    __slots__ = ("fd", "form", "kept", "opened", "second", "stamp", "tag", "to")
+    __slots__ = ("fd", "form", "kept", "opened", "second", "sink", "stamp", "tag", "to")
 
     def __init__(self) -> None:
         self.to = "syslog"
@@ -39,6 +44,7 @@ class Log:
         self.fd = -1
         self.second = 0
         self.stamp = ""
+        self.sink: Callable[[str], None] | None = None
 
 
 log = Log()
@@ -56,6 +62,25 @@ def configure(to: str, form: str, tag: str = TAG) -> None:
 def keep_open() -> None:
     """Keep a log file open between lines, in a process that writes many and forks none that closes it."""
     log.kept = True
+
+
+def open_now() -> None:
+    """Open a log file at once, and keep it open: the process is about to lose the right to."""
+    log.kept = True
+    if log.to not in ("syslog", "stderr") and log.fd < 0:
+        try:
+            log.fd = posix.open(log.to, APPEND, 0o640)
+        except OSError:
+            return
+
+
+def close() -> None:
+    """Close the log for now; the next line opens it again."""
+    syslog.closelog()
+    log.opened = ""
+    if log.fd >= 0:
+        posix.close(log.fd)
+        log.fd = -1
 
 
 def record(queue_id: str, fields: list[tuple[str, str]], remark: str = "") -> None:
@@ -105,6 +130,9 @@ def reopen() -> None:
 def write(line: str, part: str = "") -> None:
     """Hand one finished line to the target; never raises. `part` goes behind our own tag, not a caller's."""
     try:
+        if log.sink is not None:
+            log.sink(line)
+            return
         tag = f"{TAG}/{part}" if part and log.tag == TAG else log.tag
         if log.to == "syslog":
             to_syslog(line, tag)

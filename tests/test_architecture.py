@@ -25,6 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "spool": {"mail", *FLOOR},
     "submission": {"mail", "policy", "spool", *FLOOR},
     "relay": {"mail", "policy", "spool", *FLOOR},
+    "shared": {"mail", "policy", "spool", "relay", *FLOOR},
     "commands": {"mail", "policy", "spool", "submission", *FLOOR},
     "admin": {"mail", "policy", "spool", "submission", "relay", *FLOOR},
 }
@@ -46,9 +47,11 @@ DOORS = {
     ("relay.sender_domains", "sendmail_py.relay.receiving"),  # only when DNS is asked
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked
     ("relay.opening", "sendmail_py.relay.dane"),  # only when DNS is asked about certificates
+    ("commands.shared_run", "sendmail_py.shared.start"),  # only when an owner may have mail that is due
     ("commands.verify", "sendmail_py.relay.smarthost"),  # who knows which smart hosts are tried
     ("admin.explain", "sendmail_py.commands.options"),  # who knows sendmail's arguments
     ("policy.aliases", "sendmail_py.policy.alias_files"),  # only for included lists and ~/.forward
+    ("policy.aliases", "sendmail_py.policy.alias_index"),  # only to make an index of a big alias file
     ("policy.config", "sendmail_py.policy.users_table"),  # only for big configuration files
     ("policy.config", "sendmail_py.policy.explain"),  # only for faults, for people, and for tomllib
 }
@@ -57,9 +60,9 @@ DISPATCH = "commands.dispatch"  # the door from a name to a command, a table of 
 THIRD_PARTY = {"click", "dns", "platformdirs"}
 COSTLY_ONLY_IN: dict[str, set[str]] = {
     "dns": {"relay.dane", "relay.mx", "relay.resolver"},
-    "socket": {"relay.dialing", "relay.transport"},
+    "socket": {"relay.dialing", "relay.transport", "shared.frames", "shared.reader", "shared.start"},
     "ssl": {"relay.transport", "relay.tls"},
-    "subprocess": {"relay.credentials", "relay.program", "admin"},
+    "subprocess": {"relay.credentials", "relay.program", "shared.start", "admin"},
     "click": {"admin"},
     "platformdirs": {"admin"},
 }

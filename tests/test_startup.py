@@ -24,27 +24,28 @@ DISPATCH = {"", "commands", "commands.dispatch", "commands.options", "errors", "
 DISPATCH |= {"submission", "submission.stdin"}
 CONFIG = {"commands.setting", "policy", "policy.config", "policy.homes", "policy.schema"}
 CONFIG |= {"policy.smarthosts", "policy.toml"}
+CONFIG |= {"spool", "spool.durable", "spool.shared"}  # where the shared spool has our folder
 SPOOL = {"mail", "mail.envelope", "spool", "spool.durable", "spool.entry", "spool.folders"}
 QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.tries", *SPOOL}
 
 SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.header"}
 SUBMISSION |= {"mail.lines", "policy.aliases", "policy.identity", "policy.masquerade", "policy.validity"}
-SUBMISSION |= {"policy.verdicts", "spool.draft"}
+SUBMISSION |= {"policy.alias_text", "policy.verdicts", "spool.draft"}
 SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit"}
 SUBMISSION |= {"spool.usage"}
 
 MAILQ = {"commands.mailq", "commands.selection", "mail.header", "spool.refused"}
 NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "policy.alias_check"}
-NEWALIASES |= {"policy.alias_files", "policy.aliases", "policy.identity"}
+NEWALIASES |= {"policy.alias_files", "policy.alias_text", "policy.aliases", "policy.identity"}
 SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}
 SMTP |= {"submission.smtp_reply", "submission.smtp_server"}
-FLUSH = {"commands.queue_run", "commands.selection", "commands.signals"}
+FLUSH = {"commands.queue_run", "commands.selection", "commands.shared_run", "commands.signals"}
 
 # Command, arguments, what it may load of ours, what else of the standard library.
 COMMANDS: list[tuple[str, list[str], set[str], set[str]]] = [
     ("sendmail", ["-i", "ops@example.net"], SUBMISSION | SPOOL | CONFIG, {"_signal", "binascii"}),
     ("mailq", [], MAILQ | QUEUE | CONFIG, {"binascii", "encodings.ascii"}),
-    ("newaliases", [], NEWALIASES | CONFIG, set()),
+    ("newaliases", [], NEWALIASES | CONFIG, {"binascii"}),
     ("sendmail", ["-q"], FLUSH | QUEUE | CONFIG, {"_signal", "binascii"}),
     ("sendmail", ["-bs"], SMTP | SUBMISSION | SPOOL | CONFIG, {"_signal", "binascii"}),
     ("sendmail", ["--version"], {"commands.usage"}, set()),

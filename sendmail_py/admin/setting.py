@@ -13,6 +13,7 @@ from sendmail_py.errors import ConfigError
 from sendmail_py.policy import config
 from sendmail_py.policy.config import Config
 from sendmail_py.policy.users_table import UsersTable
+from sendmail_py.spool import shared
 from sendmail_py.spool.queue import Spool
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
@@ -29,6 +30,8 @@ file_option = click.option(
 def load(file: str | None) -> Config:
     """The configuration as the mail commands see it, and the log as it says. Raises ConfigError."""
     found = config.load(os.environ, file)
+    if found.queue.shared:
+        found.queue.directory = shared.folder_of(found.queue.shared, os.geteuid())
     if isinstance(found.masquerade.users, UsersTable):
         found.masquerade.users = found.masquerade.users.whole()
     maillog.configure(found.log.to, found.log.form)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gc
 import posix
-import sys
 import time
 
-from sendmail_py.commands import setting, signals
+from sendmail_py.commands import setting, shared_run, signals
 from sendmail_py.commands.options import Request
 from sendmail_py.commands.selection import matches
 from sendmail_py.errors import EX_OK, ConfigError
 from sendmail_py.policy.config import Config
-from sendmail_py.spool import tries
+from sendmail_py.spool import due, tries, upkeep
 from sendmail_py.spool.breaker import Breaker
-from sendmail_py.spool.queue import Spool, Waiting
+from sendmail_py.spool.queue import Spool
 
 STDERR = 2
 
@@ -28,11 +27,10 @@ def run(request: Request, stdin_open: bool) -> int:
     config = setting.load(request)
     person = request.verbose or (posix.isatty(STDERR) and not request.then_flush)
     force = (person or bool(request.only)) and not request.then_flush
+    if config.queue.shared:
+        return shared_run.run(request, config, force, person)
     spool = Spool(config.queue.directory)
-    waiting = spool.listing()
-    spool.clean()
-    now = int(time.time())
-    if not waiting or not (force or is_due(config, waiting, now)):
+    if not (asked_for(spool) if force else is_due(config, spool, int(time.time()))):
         return EX_OK
     if not config.smarthosts:
         raise ConfigError("no smart host is configured; the queue waits, see sendmail-py.toml(5)")
@@ -40,14 +38,36 @@ def run(request: Request, stdin_open: bool) -> int:
     return EX_OK
 
 
-def is_due(config: Config, waiting: list[Waiting], now: int) -> bool:
-    """Whether any message and any smart host is due."""
-    longest = config.queue.retry_max
-    if not any(tries.is_due(one.next, now, longest) for one in waiting):
+def asked_for(spool: Spool) -> bool:
+    """Whether there is anything that a person might want to have sent."""
+    waiting = spool.listing()
+    spool.clean()
+    return bool(waiting)
+
+
+def is_due(config: Config, spool: Spool, now: int) -> bool:
+    """Whether a run has anything to do, by what costs least: pauses, names, the times of some files."""
+    queue = config.queue
+    if config.smarthosts and all_rest(config, now):
         return False
+    try:
+        folder = spool.queue_folder()
+    except FileNotFoundError:
+        return False
+    found = due.recall(queue.directory, folder, now) or due.look(queue.directory, folder, now)
+    if not found.tidy:
+        spool.listing()
+        spool.clean()
+    if not found.is_quiet(now, queue.retry_max):
+        return True
+    return bool(config.smarthosts) and upkeep.is_due(queue.directory, config.files, queue.report, now)
+
+
+def all_rest(config: Config, now: int) -> bool:
+    """Whether every smart host is left alone after a fault."""
     breaker = Breaker(config.queue.directory)
     pauses = [breaker.get(host.name) for host in config.smarthosts]
-    return any(pause is None or tries.is_due(pause.until, now, longest) for pause in pauses) or not pauses
+    return all(pause and not tries.is_due(pause.until, now, config.queue.retry_max) for pause in pauses)
 
 
 def relay(request: Request, config: Config, spool: Spool, force: bool, person: bool) -> None:
@@ -57,14 +77,7 @@ def relay(request: Request, config: Config, spool: Spool, force: bool, person: b
     gc.enable()  # the launcher has switched it off for commands that end at once
     stop = signals.watch_for_stop()
     wanted = (lambda queue_id, envelope: matches(request.only, queue_id, envelope)) if request.only else None
-    trace = transcript if request.verbose else None
+    trace = shared_run.transcript if request.verbose else None
     summary = flush.run(config, spool, only=wanted, force=force, stop=stop, trace=trace)
     if person:
-        counts = f"{summary.delivered} delivered, {summary.deferred} deferred, {summary.failed} failed"
-        fault = f"; {summary.fault}" if summary.fault else ""
-        sys.stderr.write(f"{request.program}: {counts}{fault}\n")
-
-
-def transcript(line: str) -> None:
-    """A line of the SMTP dialogue, which holds no secret, for -v."""
-    sys.stderr.write(line + "\n")
+        shared_run.tell(request, str(summary))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sendmail_py.errors import ConfigError, printable
 from sendmail_py.policy import schema, smarthosts, toml
-from sendmail_py.policy.homes import base_folder, home
+from sendmail_py.policy.homes import base_folder, home, spool_places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,11 +124,12 @@ if TYPE_CHECKING:
     class Queue(Section):
         """Table [queue]: times in seconds, sizes in octets.
 
-        `directory` is absolute, or empty when neither the configuration nor XDG_STATE_HOME, HOME and
-        passwd(5) name one.
+        `directory` is absolute, or empty when nothing names one; `shared` is the shared spool that it is to
+        be in, "" for a personal one (homes.spool_places).
         """
 
         directory: str
+        shared: str
         lifetime: int
         retry_min: int
         retry_max: int
@@ -137,6 +138,7 @@ if TYPE_CHECKING:
         max_queue: int
         report: str
         on_unknown: str
+        coalesce: int
         failed_lifetime: int
 
     class Log(Section):
@@ -309,7 +311,7 @@ def load(
             path = folder + "/sendmail-py/config.toml"
             config.add_file(path, toml.contents_if_there(path, hidden_is_missing=True))
     add_environment(config, environ)
-    complete(config)
+    complete(config, system_file)
     return config
 
 
@@ -366,13 +368,11 @@ def put(tree: dict[str, Any], table: str, key: str, value: object) -> None:
         tree[key] = value
 
 
-def complete(config: Config) -> None:
+def complete(config: Config, system_file: str) -> None:
     """Fill in what follows from other settings; raises ConfigError for what does not go together."""
     queue = config.queue
     config.log.form = config.log.format
-    if not queue.directory:
-        folder = base_folder(config.environ, "XDG_STATE_HOME", "/.local/state")
-        queue.directory = folder + "/sendmail-py/spool" if folder else ""
+    queue.directory, queue.shared = spool_places(config, system_file)
     if queue.retry_max < queue.retry_min:
         agree_on_retries(config)
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""Where a user's own files are: the home folder and the XDG base folders, like platformdirs."""
+"""Where files are: the home folder and the XDG base folders, like platformdirs, and which spool counts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import pwd
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sendmail_py.policy.config import Config
+
+SHARED_SPOOL = "/var/spool/sendmail-py"  # mode 1733; a folder in it for each user
+STATE = "/var/lib/sendmail-py"  # root's; what root's flush remembers
 
 
 def home(environ: Mapping[str, str]) -> str:
@@ -49,3 +54,22 @@ def base_folder(environ: Mapping[str, str], name: str, below: str) -> str:
         return folder.rstrip("/")
     folder = home(environ)
     return folder.rstrip("/") + below if folder else ""
+
+
+def spool_places(config: Config, system_file: str) -> tuple[str, str]:
+    """The folder of the personal spool and "", or "" and the shared spool (sendmail-py-spool(5)).
+
+    Shared when the smart host that counts is the system file's and no queue.directory was chosen; the folder
+    in it is found when the spool is used (spool/shared.py).
+    """
+    chosen = config.queue.directory
+    if not chosen and is_of_system(config, system_file):
+        return "", SHARED_SPOOL
+    folder = "" if chosen else base_folder(config.environ, "XDG_STATE_HOME", "/.local/state")
+    return chosen or (folder + "/sendmail-py/spool" if folder else ""), ""
+
+
+def is_of_system(config: Config, system_file: str) -> bool:
+    """Whether the system file alone says what the smart hosts are."""
+    sources = [layer.source for layer in config.layers if "smarthost" in layer.tree]
+    return sources == [system_file]

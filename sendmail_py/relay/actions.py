@@ -1,7 +1,7 @@
 """What a dialogue wants done: the actions that smtp.py yields and session.py performs. Pure.
 
-A dialogue is a generator of actions. It is sent what came of each: a Reply for an Expect, a Transaction or
-None for NEXT, what Whole and Chunk say, otherwise None.
+A dialogue is a generator of actions. It is sent what came of each: a Reply for an Expect, a list of them for
+Replies, a Transaction or None for NEXT, what Whole and Chunk say, otherwise None.
 """
 
 from __future__ import annotations
@@ -40,6 +40,15 @@ class Expect:
 
     def __init__(self, phase: str) -> None:
         self.phase = phase
+
+
+class Replies:
+    """Wait for the next replies, one for each of these Expects; the answer is the list of them."""
+
+    __slots__ = ("expects",)
+
+    def __init__(self, expects: list[Expect]) -> None:
+        self.expects = expects
 
 
 class Content:

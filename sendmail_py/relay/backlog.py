@@ -13,9 +13,11 @@ from sendmail_py import maillog
 from sendmail_py.errors import SendmailError
 from sendmail_py.mail.envelope import TODO, UNKNOWN
 from sendmail_py.relay import smarthost, trouble
+from sendmail_py.relay.coalesce import Coalescing
 from sendmail_py.relay.delivery import Delivery
 from sendmail_py.relay.reporter import Reporter
 from sendmail_py.relay.senders import Senders
+from sendmail_py.spool import absorb
 from sendmail_py.spool.entry import DamagedError
 from sendmail_py.spool.tries import MOST_UNKNOWN, Try, is_due
 
@@ -67,9 +69,22 @@ class Backlog:
         self.senders = Senders(spool.directory, config, rules)
         self.usable = usable
         self.rules = rules
-        self.listed = deque(self.due(spool.listing()))
+        self.listed = deque(self.look())
         self.routed: dict[str, deque[Waiting]] = {setting.name: deque() for setting in usable}
         self.damaged = 0
+
+    def look(self) -> list[Waiting]:
+        """What may be tried now; digests that a flush which died had begun are brought to an end before."""
+        listing = self.spool.listing()
+        try:
+            if absorb.recover(self.spool):
+                listing = self.spool.listing()
+        except OSError as error:
+            maillog.warning(f"messages of an unfinished digest cannot be put back: {error.strerror}")
+        found = self.due(listing)
+        if self.config.queue.coalesce and found:
+            found = Coalescing(self.config, self.spool, self.rules).apply(found)
+        return found
 
     def due(self, listing: list[Waiting]) -> list[Waiting]:
         """What may be tried now, never tried first, then by due time."""
@@ -211,7 +226,11 @@ class Backlog:
         if delivery.sender_refused:
             self.senders.refuse(setting, sender, delivery.sender_refused)
         elif delivery.sender_accepted:
-            self.senders.accept(setting, sender)
+            self.accepted(delivery, setting)
+
+    def accepted(self, delivery: Delivery, setting: SmartHost) -> None:
+        """A smart host took a message, and so its sender."""
+        self.senders.accept(setting, delivery.claim.envelope.reverse_path)
 
     def is_blocked(self, delivery: Delivery, setting: SmartHost) -> bool:
         """Whether the sender of a message that was claimed in advance has been refused since."""

@@ -18,6 +18,22 @@ class BareLineEndError(DataError):
     """The stored message holds a CR or LF that is not part of a CRLF."""
 
 
+def whole(octets: bytes) -> bytes:
+    """A message that is at hand, as `unstuffed` gives it."""
+    pairs = octets.count(b"\r\n")
+    if octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
+        raise BareLineEndError("stored message holds a bare CR or LF")
+    return octets if octets.endswith(b"\r\n") or not octets else octets + b"\r\n"
+
+
+def whole_stuffed(octets: bytes) -> bytes:
+    """A message that is at hand, as `stuffed` gives it."""
+    dotted = b"\r\n" + whole(octets) + b".\r\n"
+    if b"\r\n." in octets or octets[:1] == b".":
+        dotted = dotted[:-3].replace(b"\r\n.", b"\r\n..") + b".\r\n"
+    return dotted[2:]
+
+
 def stuffed(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The chunks with every line's leading dot doubled, and the end-of-data line after them."""
     tail = b"\r\n"  # the last two octets so far; the content begins at the start of a line

@@ -18,13 +18,14 @@ from sendmail_py.relay import outcome as outcomes
 from sendmail_py.relay import recode, transaction, trouble
 from sendmail_py.relay.outcome import Outcome
 from sendmail_py.relay.recode import Content, Wire
-from sendmail_py.relay.transaction import Transaction
+from sendmail_py.relay.transaction import Transaction, Verdict
 from sendmail_py.spool.tries import MOST_UNKNOWN, Try
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from sendmail_py.mail.envelope import Envelope
     from sendmail_py.policy.config import Queue
     from sendmail_py.spool.claim import Claim
     from sendmail_py.spool.queue import Waiting
@@ -107,8 +108,9 @@ class Delivery:
         """The next recipients, as many as the server takes at a time."""
         indices = [self.to_try.popleft() for _ in range(min(self.batch, len(self.to_try)))]
         self.flying += 1
-        made = Transaction(self.claim.envelope, indices, self.claim.size, self.claim.chunks, self.fit)
-        made.chunks = lambda: self.content(made)
+        claim = self.claim
+        made = Transaction(claim.envelope, indices, claim.size, claim.chunks, self.fit, claim.content)
+        made.ending = self.ending
         return made
 
     def fit(self, stored: Content, wire: Wire) -> Content:
@@ -118,19 +120,15 @@ class Delivery:
             self.fitted[key] = recode.fit(stored, wire)
         return self.fitted[key]
 
-    def content(self, sending: Transaction) -> Iterator[bytes]:
-        """The message; before its last piece goes out the file says that its end may be sent.
+    def ending(self, sending: Transaction) -> None:
+        """Before the last piece of the message goes out the file says that its end may be sent.
 
         A process that dies cannot undo that. For those who would rather hold a message than send it twice
         (on_unknown) it is synced, so that it outlives the machine.
         """
-        done = 0
-        for piece in sending.content.chunks():
-            done += len(piece)
-            if done >= sending.size and sending.stage != transaction.OFFERED:
-                doubtful = {sending.indices[n]: UNKNOWN for n in sending.open()}
-                self.claim.mark(doubtful, sync=self.rules.on_unknown == "hold")
-            yield piece
+        if sending.stage != transaction.OFFERED:
+            doubtful = {sending.indices[n]: UNKNOWN for n in sending.open()}
+            self.claim.mark(doubtful, sync=self.rules.on_unknown == "hold")
 
     def log_begin(self) -> None:
         """The line that says what this message is."""
@@ -141,6 +139,25 @@ class Delivery:
             ("nrcpt", str(len(envelope.recipients))),
         ]
         maillog.record(self.claim.queue_id, fields, "queue active")
+
+    def is_all_delivered(self, done: Transaction) -> Verdict | None:
+        """The verdict by which everybody has the message, when nobody is to be told anything."""
+        verdict = done.verdicts[0]
+        if verdict is None or verdict.phase != transaction.END or not verdict.reply.positive:
+            return None
+        everybody = self.claim.envelope.recipients
+        if len(done.verdicts) != len(everybody) or any([one is not verdict for one in done.verdicts]):
+            return None
+        wanted = self.claim.beside or any([b"SUCCESS" in one.notify for one in everybody])
+        return None if wanted else verdict
+
+    def removed(self, done: Transaction, verdict: Verdict, via: Via) -> None:
+        """Everybody has the message and its file is gone for good: into the log."""
+        found, now = trouble.judge(verdict), self.clock()
+        for index in done.indices:
+            log(self.claim.queue_id, self.claim.envelope, index, found, via, now)
+        self.counts[outcomes.DELIVERED] += len(done.indices)
+        maillog.record(self.claim.queue_id, [], "removed")
 
     def judged(self, done: Transaction, via: Via) -> bool:
         """Write down what the server decided; whether anybody's fate is settled for good (progress)."""
@@ -205,7 +222,7 @@ class Delivery:
         finally:  # what the server said is known even if the disk does not take it
             for index, one in found.items():
                 self.counts[one.kind] += 1
-                self.log(index, one, via, now)
+                log(self.claim.queue_id, self.claim.envelope, index, one, via, now)
 
     def counts_as_try(self, one: Outcome) -> bool:
         """Whether the spool remembers this attempt: not what the smart host's load decided."""
@@ -268,14 +285,14 @@ class Delivery:
         waited = int(self.waited(index, now))
         return Try(count, int(now + wait), int(now), via.name, one.status, one.text, unknown, waited)
 
-    def log(self, index: int, one: Outcome, via: Via, now: float) -> None:
-        """One line per recipient and attempt, as mail log tools read it."""
-        envelope = self.claim.envelope
-        fields = [
-            ("to", f"<{printable(envelope.recipients[index].address)}>"),
-            ("relay", via.relay),
-            ("delay", f"{max(0.0, now - envelope.created):.1f}"),
-            ("dsn", one.status),
-            ("status", WORDS[one.kind]),
-        ]
-        maillog.record(self.claim.queue_id, fields, one.text)
+
+def log(queue_id: str, envelope: Envelope, index: int, one: Outcome, via: Via, now: float) -> None:
+    """One line per recipient and attempt, as mail log tools read it."""
+    fields = [
+        ("to", f"<{printable(envelope.recipients[index].address)}>"),
+        ("relay", via.relay),
+        ("delay", f"{max(0.0, now - envelope.created):.1f}"),
+        ("dsn", one.status),
+        ("status", WORDS[one.kind]),
+    ]
+    maillog.record(queue_id, fields, one.text)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.backlog import Only
     from sendmail_py.relay.delivery import Via
+    from sendmail_py.relay.keyring import Keyring
     from sendmail_py.relay.needs import Mail
     from sendmail_py.relay.transaction import Transaction
     from sendmail_py.spool.queue import Spool
@@ -55,6 +56,10 @@ class Summary:
         self.failed = 0
         self.damaged = 0
         self.fault = ""
+
+    def __str__(self) -> str:
+        counts = f"{self.delivered} delivered, {self.deferred} deferred, {self.failed} failed"
+        return f"{counts}; {self.fault}" if self.fault else counts
 
     def count(self, mail: Mail) -> None:
         """Take over what became of the mail."""
@@ -94,14 +99,20 @@ def run(
     in_hand = InHand(Backlog(spool, usable, rules, config), limit, seen)
     senders = SenderDomains(config)
     in_hand.note = senders.note
+    in_hand.gathers = True
     summary = Run(in_hand, spool.directory, rules, stop).all(opener(config, spool.directory, trace))
     senders.ask(spool.directory)
     return summary
 
 
-def opener(config: Config, directory: str, trace: Callable[[str], None] | None = None) -> Opener:
-    """What opens sessions; `directory` holds what is known of the servers."""
-    return Opener(identity.host(config).helo, Servers(directory), trace)
+def opener(
+    config: Config,
+    directory: str,
+    trace: Callable[[str], None] | None = None,
+    keys: Keyring | None = None,
+) -> Opener:
+    """What opens sessions; `directory` is where servers are remembered, `keys` what was read in advance."""
+    return Opener(identity.host(config).helo, Servers(directory), trace, keys)
 
 
 def find_usable(config: Config, directory: str, rules: Rules) -> list[SmartHost]:
@@ -175,6 +186,7 @@ class Run:
             self.progress = self.blamed = False
             sessions = Sessions(self, opener, self.setting, pace)
             fault = sessions.serve()
+            self.mail.settle()
             if fault is None or self.progress:
                 self.breaker.clear(self.setting.name)
             if self.throttled:
@@ -212,6 +224,10 @@ class Run:
     def prepare(self) -> None:
         """Have a message at hand."""
         self.mail.prepare(self.setting)
+
+    def settle(self) -> None:
+        """What was judged is on disk when this returns."""
+        self.mail.settle()
 
     def left(self) -> int:
         """How many messages may still be to send."""

@@ -7,6 +7,7 @@ run ends.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 
 from sendmail_py.relay import outcome
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from sendmail_py.relay.backlog import Backlog
     from sendmail_py.relay.delivery import Delivery, Via
     from sendmail_py.relay.outcome import Outcome
-    from sendmail_py.relay.transaction import Transaction
+    from sendmail_py.relay.transaction import Transaction, Verdict
+
+    Arrival = tuple[Delivery, Transaction, Verdict, Via]
 
 
 class InHand:
@@ -28,6 +31,7 @@ class InHand:
     seen    is given the size of every message that was tried
     begun   how many messages were begun; `note` is given the reverse-path of each
     counts  recipients by outcome.DELIVERED, DEFERRED, FAILED
+    gathers whether messages that are delivered to everybody leave the queue when `settle` is called, together
     """
 
     def __init__(self, backlog: Backlog, limit: int, seen: Callable[[int], None]) -> None:
@@ -39,6 +43,8 @@ class InHand:
         self.counts = {outcome.DELIVERED: 0, outcome.DEFERRED: 0, outcome.FAILED: 0}
         self.ready: deque[Delivery] = deque()  # claimed, with recipients to try
         self.flying: dict[Transaction, Delivery] = {}
+        self.arrived: list[Arrival] = []  # delivered to everybody, and still in the queue
+        self.gathers = False
 
     @property
     def is_limit_reached(self) -> bool:
@@ -92,12 +98,31 @@ class InHand:
     def judged(self, done: Transaction, via: Via, setting: SmartHost) -> tuple[bool, str]:
         """Write the verdicts down; whether anybody's fate is settled, and the smart host's wish for less."""
         delivery = self.flying.pop(done)
+        verdict = delivery.is_all_delivered(done)
+        if verdict is not None:
+            self.arrived.append((delivery, done, verdict, via))
+            if not self.gathers:
+                self.settle()
+            self.backlog.accepted(delivery, setting)
+            return True, ""
         progress = delivery.judged(done, via)
         self.backlog.heard(delivery, setting)
         if delivery.to_try and delivery not in self.ready:
             self.ready.append(delivery)  # some recipients were too many for one transaction
         self.finish_if_idle(delivery)
         return progress, delivery.throttled
+
+    def settle(self) -> None:
+        """What was judged is on disk when this returns; OSError."""
+        arrived, self.arrived = self.arrived, []
+        try:
+            if arrived:
+                self.backlog.spool.remove([delivery.claim for delivery, _, _, _ in arrived])
+        finally:  # what the server said is known even if the disk does not take it
+            for delivery, done, verdict, via in arrived:
+                delivery.removed(done, verdict, via)
+                self.count(delivery)
+                self.seen(delivery.claim.size)
 
     def charge(self, interrupted: Transaction, reason: Outcome, via: Via) -> None:
         """A session ended, and this counts as an attempt: `reason` for who has no verdict."""
@@ -142,11 +167,14 @@ class InHand:
 
     def end(self) -> None:
         """The run is over: reports, and what left the queue is durably gone."""
+        self.settle()
         self.backlog.end()
         self.backlog.spool.settle()
 
     def abandon(self) -> None:
         """However the run ended, no claim stays."""
+        with contextlib.suppress(OSError):
+            self.settle()
         for delivery in self.flying.values():
             delivery.claim.release()
         self.let_go()

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
         def prepare(self) -> None:
             """Time to get the next transaction ready: a reply is on its way."""
 
+        def settle(self) -> None:
+            """What was judged must be on disk before anything else is read."""
+
     class Mail(Protocol):
         """What a run sends (flush.Run): the mail of one queue, in_hand.InHand, or that of many owners."""
 
@@ -69,6 +72,9 @@ if TYPE_CHECKING:
 
         def judged(self, done: Transaction, via: Via, setting: SmartHost) -> tuple[bool, str]:
             """Write the verdicts down; whether anybody's fate is settled, the smart host's wish for less."""
+
+        def settle(self) -> None:
+            """What was judged is on disk when this returns; OSError."""
 
         def charge(self, interrupted: Transaction, reason: Outcome, via: Via) -> None:
             """A session ended, and this counts as an attempt."""

@@ -6,11 +6,11 @@ wrong password is shown once and not once per address; every way to fail is a Fa
 
 from __future__ import annotations
 
-import os
 import time
 
-from sendmail_py.relay import chunking, credentials, extras, smarthost, smtp, transport
+from sendmail_py.relay import chunking, extras, smarthost, smtp, transport
 from sendmail_py.relay.faults import Fault, LoginFault, TransportFault
+from sendmail_py.relay.keyring import Keyring
 from sendmail_py.relay.session import Session
 from sendmail_py.spool.servers import Known
 
@@ -33,18 +33,26 @@ class Opener:
     helo      our name for EHLO, b"" for our address
     servers   what is known of servers from earlier sessions
     trace     is given the transcript
+    keys      logins and certificates
     """
 
-    __slots__ = ("helo", "servers", "trace")
+    __slots__ = ("helo", "keys", "servers", "trace")
 
-    def __init__(self, helo: bytes, servers: Servers, trace: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        helo: bytes,
+        servers: Servers,
+        trace: Callable[[str], None] | None = None,
+        keys: Keyring | None = None,
+    ) -> None:
         self.helo = helo
         self.servers = servers
         self.trace = trace
+        self.keys = keys or Keyring()
 
     def reach(self, setting: SmartHost, backlog: Backlog) -> tuple[Session, Server]:
         """A session that is ready for mail from `backlog`; the last Fault when no endpoint gives one."""
-        login = credentials.login(setting, os.environ)
+        login = self.keys.login(setting)
         last: Fault = TransportFault(f"{setting.host}: nowhere to connect to")
         for endpoint in smarthost.endpoints(setting):
             try:
@@ -76,6 +84,7 @@ class Opener:
         tlsa = trusted(setting, endpoint)
         connection = transport.connect(setting, endpoint.host, endpoint.port)
         connection.tlsa = tlsa
+        connection.context = self.keys.context
         session = Session(connection, setting, endpoint.name, backlog, self.trace)
         wish = smtp.Wish(
             self.helo or connection.local_literal,

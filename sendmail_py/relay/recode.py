@@ -67,14 +67,24 @@ class Wire:
 
 
 class Content:
-    """Mail data ready to be sent: `chunks()`, their `size` in octets, whether any octet is 8-bit."""
+    """Mail data ready to be sent: `chunks()`, their `size` in octets, whether any octet is 8-bit.
 
-    __slots__ = ("chunks", "eight_bit", "size")
+    octets  all of it, if it is small and at hand
+    """
 
-    def __init__(self, chunks: Callable[[], Iterable[bytes]], size: int, eight_bit: bool) -> None:
+    __slots__ = ("chunks", "eight_bit", "octets", "size")
+
+    def __init__(
+        self,
+        chunks: Callable[[], Iterable[bytes]],
+        size: int,
+        eight_bit: bool,
+        octets: bytes | None = None,
+    ) -> None:
         self.chunks = chunks
         self.size = size
         self.eight_bit = eight_bit
+        self.octets = octets
 
 
 def fit(stored: Content, wire: Wire) -> Content:
@@ -89,7 +99,7 @@ def fit(stored: Content, wire: Wire) -> Content:
         if size <= SMALL:
             kept.append(piece)
     if size <= SMALL:
-        return Content(lambda: kept, size, eight_bit)
+        return Content(lambda: kept, size, eight_bit, b"".join(kept))
     return Content(lambda: recode(stored.chunks(), decisions, wire), size, eight_bit)
 
 
@@ -98,6 +108,9 @@ def needs(stored: Content, wire: Wire) -> bool:
     if stored.eight_bit and not wire.eight_bit:
         return True
     lines = LongLines()
+    if stored.octets is not None and not stored.eight_bit:
+        lines.feed(stored.octets)
+        return lines.finish()
     in_header = stored.eight_bit
     check = codecs.getincrementaldecoder("utf-8" if wire.utf8 else "ascii")()
     tail = CRLF

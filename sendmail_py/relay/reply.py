@@ -19,6 +19,8 @@ LONGEST_REPLY = 65536
 # Reply-code of RFC 5321 4.2 with any second digit below 500, because the first one decides; 1yz is not used
 # in SMTP. Then "-", a blank or nothing.
 REPLY_LINE = re.compile(rb"([2-4][0-9][0-9]|5[0-5][0-9])(?:([- ])(.*))?", re.DOTALL)
+# Nearly every reply: one line, at once.
+WHOLE_REPLY = re.compile(rb"([2-4][0-9][0-9]|5[0-5][0-9]) ([^\r\n]{0,512})\r\n")
 # RFC 3463 2, RFC 2034 4: at the start of the text, its class equal to the first digit of the code.
 ENHANCED = re.compile(rb"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:[ \t]|$)")
 
@@ -26,14 +28,18 @@ ENHANCED = re.compile(rb"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:[ \t]|$)")
 class Reply:
     """One complete reply: `code` (int), `enhanced` ("5.1.1" or ""), `lines` (text of each line, bytes)."""
 
-    __slots__ = ("code", "enhanced", "lines")
+    __slots__ = ("code", "lines")
 
     def __init__(self, code: int, lines: list[bytes]) -> None:
         self.code = code
         self.lines = lines
-        found = ENHANCED.match(lines[0])
-        same_class = found is not None and found[1][0] - 48 == code // 100
-        self.enhanced = found[0].strip().decode("ascii") if found and same_class else ""
+
+    @property
+    def enhanced(self) -> str:
+        """The enhanced status code, "" if there is none of the reply code's class."""
+        found = ENHANCED.match(self.lines[0])
+        same_class = found is not None and found[1][0] - 48 == self.code // 100
+        return found[0].strip().decode("ascii") if found and same_class else ""
 
     @property
     def positive(self) -> bool:
@@ -58,6 +64,8 @@ class Reply:
     @property
     def text(self) -> str:
         """Code and text on one line, safe to show, log and store; repeated enhanced codes left out."""
+        if len(self.lines) == 1:
+            return printable(b"%d %b" % (self.code, self.lines[0].strip())).rstrip()
         prefix = self.enhanced.encode()
         rest = [line.removeprefix(prefix).strip() if prefix else line.strip() for line in self.lines[1:]]
         return printable(b" ".join([b"%d" % self.code, self.lines[0].strip(), *rest]).strip())
@@ -88,6 +96,10 @@ class ReplyReader:
 
     def take(self) -> Reply | None:
         """The next complete reply, or None when more octets are needed. Raises ProtocolFault."""
+        if not self.lines and (found := WHOLE_REPLY.match(self.buffer)):
+            reply = Reply(int(found[1]), [found[2]])
+            del self.buffer[: found.end()]
+            return reply
         while (end := self.buffer.find(b"\n")) >= 0:
             line = bytes(self.buffer[:end])
             del self.buffer[: end + 1]

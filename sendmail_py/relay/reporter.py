@@ -17,7 +17,8 @@ from sendmail_py.mail import address, header
 from sendmail_py.mail.envelope import DELIVERED, FAILED, OPEN, RELAYED, REPORTED, Envelope, Recipient
 from sendmail_py.policy import identity, masquerade, validity
 from sendmail_py.relay import bounce
-from sendmail_py.spool import draft, durable, promise, usage
+from sendmail_py.spool import draft, durable, promise, upkeep, usage
+from sendmail_py.spool.upkeep import DAY, changed, touch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from sendmail_py.spool.draft import Draft
     from sendmail_py.spool.queue import Listed, Spool, Waiting
 
-HOUR = 3600
-DAY = 86400
 ROOM = 65536  # octets that a report may add to a message that it brings back
 TOO_BIG = ("5.3.4", "5.2.3")
 
@@ -68,7 +67,7 @@ class Reporter:
             return False
         self.failed += failed
         if failed and self.config.queue.report == "owner":
-            touch(f"{self.spool.directory}/owed", self.clock())
+            touch(f"{self.spool.directory}/{upkeep.OWED}", self.clock())
         maillog.record(claim.queue_id, [], "moved to failed" if failed else "removed")
         return True
 
@@ -198,11 +197,13 @@ class Reporter:
 
     def tell_owner(self) -> None:
         """With `report = "owner"`: one notice an hour about what has failed since the last one."""
-        owed, last = (f"{self.spool.directory}/{name}" for name in ("owed", "noticed"))
+        directory = self.spool.directory
         self.keep_notices()
-        if self.config.queue.report != "owner" or not os.path.exists(owed) or not (to := self.owner()):
+        if self.config.queue.report != "owner" or not upkeep.is_notice_due(directory, self.clock()):
             return
-        if 0 <= self.clock() - changed(last) < HOUR:
+        touch(f"{directory}/{upkeep.NOTICED}", self.clock())
+        owed = changed(f"{directory}/{upkeep.OWED}")
+        if not (to := self.owner()):
             return
         found = list(self.untold())
         if found:
@@ -217,10 +218,10 @@ class Reporter:
                 raise
             promise.queue(self.spool.queue_folder(), promise.NOTICE + new.queue_id, content.encode(), new)
             self.log(new.queue_id, to, subject)
-            touch(last, self.clock())
             self.spool.listing()
             self.keep_notices()
-        os.unlink(owed)
+        if changed(f"{directory}/{upkeep.OWED}") == owed:  # else another flush has more to tell
+            os.unlink(f"{directory}/{upkeep.OWED}")
 
     def untold(self) -> Iterator[tuple[Listed, list[int]]]:
         """The failed messages that the owner does not know of, each with the recipients that failed."""
@@ -268,7 +269,7 @@ class Reporter:
         When much more than a day went by since the last time, the clock may have jumped: then only that is
         written down, and a day later it is believed.
         """
-        now, path = self.clock(), f"{self.spool.directory}/expired"
+        now, path = self.clock(), f"{self.spool.directory}/{upkeep.EXPIRED}"
         last = changed(path)
         if 0 <= now - last < DAY:
             return
@@ -289,14 +290,6 @@ class Reporter:
             maillog.record(waiting.queue_id, [("status", "deleted")], "failed_lifetime is over")
 
 
-def changed(path: str) -> float:
-    """When a file was last changed (seconds), 0 when there is none."""
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return 0.0
-
-
 def failures(listed: Listed, about: list[int]) -> Iterator[str]:
     """A message in a notice."""
     sender = printable(listed.envelope.reverse_path, 320)
@@ -305,15 +298,6 @@ def failures(listed: Listed, about: list[int]) -> Iterator[str]:
         attempt = listed.tries.get(index)
         reply = attempt.reply if attempt is not None else "failed"
         yield f"<{printable(listed.envelope.recipients[index].address, 320)}>: {reply}"
-
-
-def touch(path: str, now: float) -> None:
-    """Remember a time in a file's own."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.utime(fd, (now, now))
-    finally:
-        os.close(fd)
 
 
 def indices(envelope: Envelope, *states: bytes) -> list[int]:

@@ -11,8 +11,7 @@ import contextlib
 import time
 
 from sendmail_py.errors import SendmailError
-from sendmail_py.relay import actions, smtp, transaction, transcript
-from sendmail_py.relay.content import stuffed, unstuffed
+from sendmail_py.relay import actions, content, smtp, transaction, transcript
 from sendmail_py.relay.faults import (
     ContentFault,
     EarlyReplyFault,
@@ -26,7 +25,7 @@ from sendmail_py.relay.reply import Reply, ReplyReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeVar
 
     from sendmail_py.policy.config import SmartHost
@@ -63,6 +62,7 @@ class Session:
         "setting",
         "timeout",
         "trace",
+        "unsent",
         "waited",
     )
 
@@ -83,6 +83,7 @@ class Session:
         self.reader = ReplyReader()
         self.outbox = Outbox(line)
         self.outstanding = 0  # replies that the server owes us
+        self.unsent = 0  # those of them to commands that are still in the outbox
         self.pieces: Iterator[bytes] | None = None  # the rest of a big message
         self.in_hand: list[Transaction] = []
         self.waited = 0.0
@@ -90,6 +91,7 @@ class Session:
         self.handlers: dict[type, Callable[..., object]] = {
             actions.Write: self.write,
             actions.Expect: self.expect,
+            actions.Replies: self.expect_all,
             actions.Content: self.content,
             actions.Whole: self.whole,
             actions.Chunk: self.chunk,
@@ -126,29 +128,49 @@ class Session:
 
     def write(self, action: actions.Write) -> None:
         """Buffer commands; they leave when a reply is needed."""
-        if action.octets:
-            self.check_quiet()
-            self.outbox.put(action.octets)
-        self.outstanding += action.replies
-        if self.trace and action.octets:
+        if not action.octets:
+            self.outstanding += action.replies
+            return
+        self.check_quiet()
+        self.outbox.put(action.octets)
+        self.owe(action.replies)
+        if self.trace:
             transcript.write(self.trace, action)
+
+    def owe(self, replies: int) -> None:
+        """The server will owe us so many more replies when it has got what is in the outbox."""
+        self.outstanding += replies
+        self.unsent += replies
+
+    def expect_all(self, action: actions.Replies) -> list[Reply]:
+        """The replies to several commands."""
+        return [self.expect(one) for one in action.expects]
 
     def expect(self, action: actions.Expect) -> Reply:
         """The next reply; 421 ends the session unless it answers, and so decides about, the final dot."""
-        self.line.doing = f"waiting for the reply to {action.phase}"
-        patience = PATIENCE_AT_END if action is actions.END else 1
-        self.flush()
-        reply = self.reader.take()
+        reply = self.reader.take() if self.outstanding > self.unsent else None
         if reply is None:
-            self.backlog.prepare()
-            began = time.monotonic()
-            reply = self.receive(began + self.timeout * patience)
-            self.waited += time.monotonic() - began
-        self.outstanding = max(0, self.outstanding - 1)  # the greeting answers nothing
+            reply = self.wait_for(action)
+        if self.outstanding:  # the greeting answers nothing
+            self.outstanding -= 1
         if self.trace:
             transcript.reply(self.trace, action, reply)
         if reply.code == 421 and action is not actions.END:
             raise RefusedFault(f"closing: {reply.text} (in reply to {action.phase})", reply)
+        return reply
+
+    def wait_for(self, action: actions.Expect) -> Reply:
+        """Send what is buffered, then wait for a reply; what was judged is on disk before."""
+        self.line.doing = f"waiting for the reply to {action.phase}"
+        if self.unsent and self.outstanding == self.unsent:
+            self.check_nothing_said()
+        patience = PATIENCE_AT_END if action is actions.END else 1
+        self.flush()
+        self.backlog.prepare()
+        self.backlog.settle()
+        began = time.monotonic()
+        reply = self.receive(began + self.timeout * patience)
+        self.waited += time.monotonic() - began
         return reply
 
     def content(self, action: actions.Content) -> None:
@@ -156,8 +178,9 @@ class Session:
         self.check_quiet()
         sent = action.transaction
         self.begin(sent)
-        self.outstanding += action.replies
-        for piece in readable(stuffed(sent.chunks())):
+        self.owe(action.replies)
+        is_at_hand = sent.content.octets is not None
+        for piece in [at_once(sent, content.whole_stuffed)] if is_at_hand else pieces(content.stuffed, sent):
             if self.outbox.is_full(len(piece)):
                 self.outbox.send(self.timeout, self.early)
                 self.line.hear(self.early)
@@ -178,38 +201,38 @@ class Session:
         sent = action.transaction
         sent.stage = transaction.CONTENT
         try:
-            content = b"".join(readable(unstuffed(sent.chunks())))
+            octets = at_once(sent, content.whole)
         except ContentFault as fault:
             sent.stage = transaction.OFFERED
             return str(fault)
-        if self.outbox.is_full(len(content)):
+        if self.outbox.is_full(len(octets)):
             self.flush()
-        self.outstanding += action.replies + 1
-        commands = action.commands + b"BDAT %d LAST\r\n" % len(content)
+        self.owe(action.replies + 1)
+        commands = b"%bBDAT %d LAST\r\n" % (action.commands, len(octets))
         self.outbox.put(commands)
         self.outbox.begin(sent)
-        self.outbox.put(content)
+        self.outbox.put(octets)
         self.outbox.end(sent)
         if self.trace:
             transcript.commands(self.trace, commands)
-            transcript.content(self.trace, len(content))
+            transcript.content(self.trace, len(octets))
         return ""
 
     def chunk(self, action: actions.Chunk) -> bool:
         """The next piece of a big message; a server that hangs up may have said why before."""
         if self.pieces is None:
             self.begin(action.transaction)
-            self.pieces = readable(unstuffed(action.transaction.chunks()))
+            self.pieces = pieces(content.unstuffed, action.transaction)
         piece = next(self.pieces, None)
         if piece is None:
             return False
-        self.outstanding += 1
+        self.owe(1)
         self.outbox.put(b"BDAT %d\r\n" % len(piece))
         self.outbox.put(piece)
         if self.trace:
             transcript.commands(self.trace, b"BDAT %d" % len(piece))
         try:
-            self.outbox.send(self.timeout, self.reader.feed)
+            self.send()
         except TransportFault:
             self.last_words()
             raise
@@ -267,8 +290,13 @@ class Session:
 
     def flush(self) -> None:
         """Send what is buffered."""
-        self.outbox.send(self.timeout, self.reader.feed)
+        self.send()
         self.outbox.deadline = 0.0
+
+    def send(self) -> None:
+        """Everything that is in the outbox."""
+        self.unsent = 0
+        self.outbox.send(self.timeout, self.reader.feed)
 
     def receive(self, deadline: float) -> Reply:
         """Read until a reply is complete."""
@@ -280,9 +308,12 @@ class Session:
 
     def check_quiet(self) -> None:
         """Nothing may have come that we did not ask for, or replies would be taken for others."""
-        if self.outstanding:
-            return
-        self.line.hear(self.reader.feed)
+        if not self.outstanding:
+            self.line.hear(self.reader.feed)
+            self.check_nothing_said()
+
+    def check_nothing_said(self) -> None:
+        """A reply that was there before we said anything answers nothing."""
         if self.reader.pending:
             reply = self.reader.take()
             if reply is not None and reply.code == 421:
@@ -297,11 +328,26 @@ class Session:
             raise EarlyReplyFault(f"reply before the end of the message: {reply.text}", reply)
 
 
-def readable(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The pieces; that one cannot be read or sent is the message's fault, not the smart host's."""
+def at_once(sent: Transaction, form: Callable[[bytes], bytes]) -> bytes:
+    """A content that is small, in the form that the wire needs; ContentFault."""
+    octets = sent.content.octets
+    if octets is None:
+        return b"".join(pieces(content.unstuffed, sent))
     try:
-        yield from pieces
-    except OSError as error:
-        raise ContentFault(f"cannot read the message: {error.strerror}") from None
-    except SendmailError as error:
-        raise ContentFault(str(error)) from None
+        sent.ending(sent)
+        return form(octets)
+    except (OSError, SendmailError) as error:
+        raise unreadable(error) from None
+
+
+def pieces(form: Callable[[Iterable[bytes]], Iterator[bytes]], sent: Transaction) -> Iterator[bytes]:
+    """A content of any size; ContentFault."""
+    try:
+        yield from form(sent.chunks())
+    except (OSError, SendmailError) as error:
+        raise unreadable(error) from None
+
+
+def unreadable(error: OSError | SendmailError) -> ContentFault:
+    """That a message cannot be read or sent is its own fault, not the smart host's."""
+    return ContentFault(f"cannot read the message: {error.strerror}" if isinstance(error, OSError) else str(error))

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
         def judged(self, done: Transaction, via: Via) -> None:
             """Write the verdicts down."""
 
+        def settle(self) -> None:
+            """What was judged is on disk when this returns."""
+
         def interrupted(self, in_hand: list[Transaction], judged: int, fault: Fault, via: Via) -> None:
             """A session ended with these in hand after so many others."""
 
@@ -213,6 +216,7 @@ class Channel:
                     self.sessions.mail.interrupted([new], 0, fault, self.via)
                 raise
             self.judged(new)
+            self.settle()
 
     def next_transaction(self) -> Transaction | None:
         """The next one that the limits allow; waits for the rate when the session has nothing else to do."""
@@ -261,3 +265,8 @@ class Channel:
         """Have a message at hand while the reply is on its way."""
         with self.sessions.lock:
             self.sessions.mail.prepare()
+
+    def settle(self) -> None:
+        """What was judged must be on disk before anything else is read."""
+        with self.sessions.lock:
+            self.sessions.mail.settle()

@@ -41,6 +41,11 @@ JUDGED = "judged"  # every recipient has a verdict
 
 XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 4
 NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
+# Addresses that surely fit a command, which nearly all are; address.check knows them all.
+PLAIN = re.compile(
+    rb"[A-Za-z0-9_+=-]++(?:\.[A-Za-z0-9_+=-]++)*+@(?:[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+\.)*+[A-Za-z]++"
+)
+LONGEST_PLAIN = 63
 NOTIFY = re.compile(rb"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
 
 
@@ -62,15 +67,15 @@ class Transaction:
     stored      the content as the spool has it
     content     the content as it is sent: fit for the server once refuse_unfit has seen it
     fit         makes that of the stored one (recode.fit, or somebody who remembers what it gave)
-    chunks      called without arguments, gives the content as an iterable of bytes
+    ending      called with it before the last piece of the content, or all of it, goes out
     verdicts    by position in `recipients`; None until decided
     accepted    positions whose RCPT was accepted
     """
 
     __slots__ = (
         "accepted",
-        "chunks",
         "content",
+        "ending",
         "envelope",
         "fit",
         "indices",
@@ -88,12 +93,13 @@ class Transaction:
         size: int,
         chunks: Callable[[], Iterable[bytes]],
         fit: Callable[[Content, Wire], Content] = recode.fit,
+        octets: bytes | None = None,
     ) -> None:
         self.envelope = envelope
         self.indices = indices
         self.recipients = [envelope.recipients[index] for index in indices]
-        self.stored = self.content = Content(chunks, size, envelope.eight_bit)
-        self.chunks = self.pieces
+        self.stored = self.content = Content(chunks, size, envelope.eight_bit, octets)
+        self.ending: Callable[[Transaction], None] = do_nothing
         self.fit = fit
         self.verdicts: list[Verdict | None] = [None] * len(indices)
         self.accepted: list[int] = []
@@ -104,9 +110,14 @@ class Transaction:
         """Positions of the recipients that have no verdict yet."""
         return [n for n, verdict in enumerate(self.verdicts) if verdict is None]
 
-    def pieces(self) -> Iterable[bytes]:
-        """The content."""
-        return self.content.chunks()
+    def chunks(self) -> Iterable[bytes]:
+        """The content as it is sent, in pieces."""
+        done = 0
+        for piece in self.content.chunks():
+            done += len(piece)
+            if done >= self.size:
+                self.ending(self)
+            yield piece
 
     @property
     def size(self) -> int:
@@ -137,6 +148,10 @@ class Transaction:
             self.accepted.append(n)
         elif self.verdicts[n] is None:
             self.verdicts[n] = Verdict(RCPT, reply)
+
+
+def do_nothing(sending: Transaction) -> None:
+    """What is to be done before the end of a message is sent, if nobody wants to know."""
 
 
 def own_reply(code: int, enhanced: str, text: str) -> Reply:
@@ -191,6 +206,8 @@ def too_big(server: Server, transaction: Transaction) -> Reply:
 
 def unfit_address(server: Server, mailbox: bytes, enhanced: str) -> Reply | None:
     """Why an address cannot stand in a command; `enhanced` if it is no address at all."""
+    if len(mailbox) <= LONGEST_PLAIN and PLAIN.fullmatch(mailbox):
+        return None
     try:
         address.check(mailbox)
     except address.AddressError as error:

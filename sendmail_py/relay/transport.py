@@ -36,9 +36,10 @@ class Connection:
     loopback  whether nobody but this machine can listen
     tlsa      records that DNSSEC proves, in place of CAs (dane.py)
     sent      octets that were handed to the system so far, the handshake not counted
+    context   gives the TLS context for a setting, and whether pins decide
     """
 
-    __slots__ = ("doing", "encrypted", "host", "local", "loopback", "peer", "sent", "sock", "tlsa")
+    __slots__ = ("context", "doing", "encrypted", "host", "local", "loopback", "peer", "sent", "sock", "tlsa")
 
     def __init__(self, sock: socket.socket, host: str, port: int, is_direct: bool = True) -> None:
         self.sock = sock
@@ -47,6 +48,7 @@ class Connection:
         self.encrypted = False
         self.sent = 0
         self.tlsa: list[pins.Tlsa] = []
+        self.context: Callable[[SmartHost, bool], ssl.SSLContext] = tls.context
         if sock.family == socket.AF_UNIX:
             self.local, self.loopback, self.peer = "127.0.0.1", True, host
             return
@@ -107,7 +109,7 @@ class Connection:
 
     def start_tls(self, setting: SmartHost, name: str, deadline: float) -> None:
         """The handshake; `name` is what the certificate must be for."""
-        context = tls.context(setting, pins.are_set(setting, self.tlsa))
+        context = self.context(setting, pins.are_set(setting, self.tlsa))
         try:
             # A host name that is no domain name at all is a ValueError (UnicodeError) of the ssl module.
             self.sock = secured = context.wrap_socket(

@@ -16,7 +16,7 @@ from sendmail_py.spool.tries import Try
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PIECE = 65536
 FAILED_TRIES = ".0"  # behind the id of a message in failed/
@@ -26,11 +26,20 @@ SMALL = 262144  # a message up to this size is read once and kept
 def open_message(folder: int, name: str, flags: int) -> int:
     """Open a queue file: a regular file, nothing else (OSError ELOOP or EINVAL)."""
     fd = posix.open(name, durable.SAFELY | flags, dir_fd=folder)
+    try:
+        regular(fd, name)
+    except OSError:
+        posix.close(fd)
+        raise
+    return fd
+
+
+def regular(fd: int, name: str) -> posix.stat_result:
+    """The status of an open queue file; OSError EINVAL unless it is a regular file."""
     status = posix.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        posix.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", name)
-    return fd
+    return status
 
 
 def read_entry(fd: int) -> entry.Entry:
@@ -70,13 +79,17 @@ class Claim:
 
     @classmethod
     def take(cls, folder: int, queue_id: str, tries_name: str) -> Claim | None:
-        """Open and lock; None when somebody else has it, or it left the queue before we had the lock."""
+        """Open and lock; None when somebody else has it, or it left the queue before we had the lock.
+
+        Where locks do not work everybody has it.
+        """
         try:
-            fd = open_message(folder, queue_id, posix.O_RDWR)
+            fd = posix.open(queue_id, durable.SAFELY | posix.O_RDWR, dir_fd=folder)
         except FileNotFoundError:
             return None
         try:
-            if durable.lock(fd) and still_named(folder, queue_id, fd):
+            mine = regular(fd, queue_id)
+            if durable.lock_if_possible(fd) and still_named(folder, queue_id, mine):
                 return cls(folder, queue_id, tries_name, fd)
         except OSError:
             posix.close(fd)
@@ -91,28 +104,48 @@ class Claim:
 
     def check(self) -> None:
         """Read the records and prove that the file is whole; DamagedError, NewerFormatError."""
-        self.entry = read_entry(self.fd)
-        length = posix.fstat(self.fd).st_size
-        self.size = length - self.entry.offset - entry.TRAILER_OCTETS
-        if self.size < 0:
-            raise entry.DamagedError("the file is cut off")
-        if self.size <= SMALL:
-            self.content = posix.pread(self.fd, self.size, self.entry.offset)
+        octets = posix.pread(self.fd, PIECE, 0)
+        if len(octets) < PIECE and (end := octets.find(entry.END_OF_RECORDS)) >= 0:
+            self.entry = entry.decode(octets[: end + 2])
+            trailer = self.read_small(octets)
+        else:
+            self.entry = read_entry(self.fd)
+            trailer = self.read_big()
         checksum = self.entry.checksum()
         for piece in self.chunks():
             checksum = binascii.crc32(piece, checksum)
-        end = posix.pread(self.fd, entry.TRAILER_OCTETS, length - entry.TRAILER_OCTETS)
-        self.envelope.eight_bit = end.endswith(b" 8\n")
-        if end != entry.trailer(self.size, checksum, self.envelope.eight_bit):
+        self.envelope.eight_bit = trailer.endswith(b" 8\n")
+        if trailer != entry.trailer(self.size, checksum, self.envelope.eight_bit):
             raise entry.DamagedError("length or checksum do not fit")
         if self.tries_name:
             self.tries = tries.read_tries(self.folder, self.tries_name)
 
-    def chunks(self) -> Iterator[bytes]:
+    def read_small(self, octets: bytes) -> bytes:
+        """Content and size from all octets of the file; its trailer."""
+        self.set_size(len(octets))
+        self.content = octets[self.entry.offset : -entry.TRAILER_OCTETS]
+        return octets[-entry.TRAILER_OCTETS :]
+
+    def read_big(self) -> bytes:
+        """Size, and content unless it is too much to keep, from the file; its trailer."""
+        length = posix.fstat(self.fd).st_size
+        self.set_size(length)
+        if self.size <= SMALL:
+            self.content = posix.pread(self.fd, self.size, self.entry.offset)
+        return posix.pread(self.fd, entry.TRAILER_OCTETS, length - entry.TRAILER_OCTETS)
+
+    def set_size(self, length: int) -> None:
+        """The size of the message in a file of `length` octets; DamagedError."""
+        self.size = length - self.entry.offset - entry.TRAILER_OCTETS
+        if self.size < 0:
+            raise entry.DamagedError("the file is cut off")
+
+    def chunks(self) -> Iterable[bytes]:
         """The message in pieces of at most 64 KiB (small ones at once)."""
-        if self.content is not None:
-            yield self.content
-            return
+        return self.pieces() if self.content is None else (self.content,)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The message in pieces, from the file."""
         done = 0
         while done < self.size:
             piece = posix.pread(self.fd, min(PIECE, self.size - done), self.entry.offset + done)
@@ -182,7 +215,7 @@ class Claim:
             temporary, durable.SAFELY | posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, 0o600, dir_fd=self.folder
         )
         try:
-            durable.lock(fd)  # before it has the name that others may claim
+            durable.lock_if_possible(fd)  # before it has the name that others may claim
             self.write_again(fd, envelope, pieces)
             posix.fsync(fd)
             posix.rename(temporary, self.queue_id, src_dir_fd=self.folder, dst_dir_fd=self.folder)
@@ -222,11 +255,10 @@ class Claim:
         posix.close(self.fd)
 
 
-def still_named(folder: int, name: str, fd: int) -> bool:
-    """Whether the name still leads to the open file."""
+def still_named(folder: int, name: str, mine: posix.stat_result) -> bool:
+    """Whether the name still leads to the open file with that status."""
     try:
         named = posix.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    mine = posix.fstat(fd)
-    return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
+    return named.st_ino == mine.st_ino and named.st_dev == mine.st_dev

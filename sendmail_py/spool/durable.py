@@ -91,6 +91,16 @@ def lock(fd: int) -> bool:
     return True
 
 
+def lock_if_possible(fd: int) -> bool:
+    """The same, but where locks do not work everybody has it: one flush at a time there, the manual says."""
+    try:
+        return lock(fd)
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return True
+        raise
+
+
 def write_all(fd: int, octets: bytes) -> None:
     """Write everything; a short write is continued."""
     done = posix.write(fd, octets)
@@ -123,6 +133,14 @@ def discard(folder: int, name: str) -> None:
     try:
         posix.unlink(name, dir_fd=folder)
     except OSError:
+        return
+
+
+def remove(folder: int, name: str) -> None:
+    """Remove a file; one that is gone already is as good."""
+    try:
+        posix.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
         return
 
 
@@ -175,16 +193,19 @@ def read_small(folder: int, name: str, limit: int = 1 << 24) -> bytes:
         posix.close(fd)
 
 
-def remove_abandoned(folder: int, name: str) -> None:
-    """Remove an unfinished file whose writer is gone: one that nobody has locked."""
+def lock_abandoned(folder: int, name: str) -> int:
+    """Descriptor of an unfinished file whose writer is gone: nobody else has it locked. -1: that is not so.
+
+    Nor can anybody know where locks do not work.
+    """
     try:
         fd = posix.open(name, SAFELY | posix.O_RDWR, dir_fd=folder)
     except OSError:
-        return
+        return -1
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        posix.unlink(name, dir_fd=folder)
-    except OSError:  # its writer lives, or locks do not work here and nobody can know
-        return
-    finally:
-        posix.close(fd)
+        if lock(fd):
+            return fd
+    except OSError:
+        pass
+    posix.close(fd)
+    return -1

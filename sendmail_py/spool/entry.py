@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VERSION_PREFIX = b"sendmail-py queue file "
 VERSION = VERSION_PREFIX + b"1\n"
 END_OF_RECORDS = b"\n\n"
+PLAIN = b"R%s - - " % TODO  # how the record of a recipient begins for whom nothing was asked
 TRAILER_OCTETS = 28
 MOST_CHANGES = 100  # records of what the sender rules changed in the header
 ONE_LINE = bytes.maketrans(b"\t\r\n\0", b"    ")
@@ -80,8 +81,10 @@ def encode(envelope: Envelope) -> bytes:
         b"R%s %s %s %s" % (one.state, one.notify or b"-", one.orcpt or b"-", one.address)
         for one in envelope.recipients
     ]
-    if any(b"\n" in line for line in lines):
+    if b"\n" in b"".join(lines + envelope.plain):
         raise DamagedError("a line break in the envelope")
+    if envelope.plain:
+        lines.append(PLAIN + (b"\n" + PLAIN).join(envelope.plain))
     records = b"\n".join(lines) + END_OF_RECORDS
     if len(records) >= LARGEST_RECORDS:
         raise DataError("too many recipients for one message; nothing was queued")

@@ -9,9 +9,9 @@ import posix
 
 from sendmail_py.errors import SendmailError
 from sendmail_py.mail.envelope import FAILED as FAILED_STATE
-from sendmail_py.mail.envelope import OPEN, RELAYED, REPORTED, Envelope
+from sendmail_py.mail.envelope import DELIVERED, OPEN, RELAYED, REPORTED, Envelope
 from sendmail_py.spool import durable, entry
-from sendmail_py.spool.claim import FAILED_TRIES, Claim, open_message, read_entry
+from sendmail_py.spool.claim import FAILED_TRIES, PIECE, Claim, open_message, read_entry
 from sendmail_py.spool.folders import FAILED, QUEUE, open_folder
 from sendmail_py.spool.tries import Try, read_tries
 
@@ -99,15 +99,28 @@ class Spool:
         """Remove what killed processes left, by the last listing; what is none of ours stays.
 
         That is: unfinished files that nobody has locked, and files beside a message that is gone. Whoever
-        holds the claim of a message knows what an unfinished report about it means, so that stays.
+        finds a promise knows what the unfinished file means that it names, so that stays.
         """
-        promised = {name[-ID_DIGITS:] for name in self.promises + self.notices()}
-        for name in sorted(self.leftovers, key=len):  # unfinished messages before what lies beside them
-            if name.startswith(".") and is_queue_id(name[1:]):
-                if name[1:] not in promised:
-                    durable.remove_abandoned(self.queue_folder(), name)
-            elif belongs_to(name) and not self.is_there(belongs_to(name)):
+        kept = promised(self.leftovers + self.promises)
+        unfinished = [one for one in self.leftovers if is_unfinished(one) and one[1:] not in kept]
+        self.remove_unfinished(unfinished)
+        for name in self.leftovers:
+            if belongs_to(name) and not self.is_there(belongs_to(name)):
                 durable.discard(self.queue_folder(), name)
+
+    def remove_unfinished(self, names: list[str]) -> None:
+        """Remove unfinished files whose writers are gone.
+
+        The names are looked at again when we have the locks: what a writer had promised is there by then.
+        """
+        folder = self.queue_folder()
+        locked = {name: durable.lock_abandoned(folder, name) for name in names}
+        gone = {name: fd for name, fd in locked.items() if fd >= 0}
+        kept = promised(posix.listdir(folder)) if gone else set()
+        for name, fd in gone.items():
+            if name[1:] not in kept:
+                durable.discard(folder, name)
+            posix.close(fd)
 
     def notices(self) -> list[str]:
         """The promises of notices to the owner, by the last listing."""
@@ -148,6 +161,14 @@ class Spool:
         size = max(0, status.st_size - record.offset - entry.TRAILER_OCTETS)
         return Listed(waiting.queue_id, record.envelope, size, tries, (status.st_dev, status.st_ino))
 
+    def head(self, waiting: Waiting) -> bytes:
+        """The beginning of a message in the queue, at most 64 KiB. Raises as `read` does."""
+        fd = open_message(self.queue_folder(), waiting.queue_id, posix.O_RDONLY)
+        try:
+            return posix.pread(fd, PIECE, read_entry(fd).offset)
+        finally:
+            posix.close(fd)
+
     def claim(self, waiting: Waiting) -> Claim | None:
         """Take a message for sending; None when another flush has it or has had it, or it is gone.
 
@@ -183,6 +204,25 @@ class Spool:
         else:
             claim.remove()
         return True
+
+    def remove(self, claims: list[Claim]) -> None:
+        """Let go of claimed messages that were delivered to everybody; durably gone when it returns.
+
+        One sync for all. OSError: then those that could not be removed are marked at least.
+        """
+        left = list(claims)
+        try:
+            while left:
+                durable.remove(left[-1].folder, left[-1].queue_id)
+                left.pop().tidy()
+            posix.fsync(claims[0].folder)
+        except OSError:
+            for claim in left:
+                claim.mark(dict.fromkeys(range(len(claim.envelope.recipients)), DELIVERED))
+            raise
+        finally:
+            for claim in claims:
+                claim.release()
 
     def mark_failed(self, waiting: Waiting, about: list[int]) -> None:
         """Mark recipients of a message in failed/ as told, when nobody else has it in hand."""
@@ -235,6 +275,17 @@ def changed_since(claim: Claim, waiting: Waiting) -> bool:
 def is_queue_id(name: str) -> bool:
     """Whether a file name is a queue id."""
     return len(name) == ID_DIGITS and not name.strip(HEXADECIMAL)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file name is `.ID`."""
+    return name.startswith(".") and is_queue_id(name[1:])
+
+
+def promised(names: list[str]) -> set[str]:
+    """The ids of the unfinished messages that a promise names: ID.KIND-RID, notice-RID, digest-RID-ID."""
+    parts = [part for name in names if "-" in name for part in name.split("-")[1:]]
+    return {part for part in parts if is_queue_id(part)}
 
 
 def is_tries_name(name: str) -> bool:

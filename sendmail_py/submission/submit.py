@@ -12,7 +12,7 @@ from sendmail_py.mail import address, addresslist
 from sendmail_py.mail.envelope import Envelope
 from sendmail_py.policy import aliases, identity
 from sendmail_py.policy.masquerade import SenderRules
-from sendmail_py.spool import draft
+from sendmail_py.spool import draft, shared
 from sendmail_py.submission import complete, recipients
 
 TYPE_CHECKING = False
@@ -73,12 +73,14 @@ def submit(
     if wish.from_header:
         given += recipients.from_header(fields)
     known = known_aliases(config, wish.aliases)
-    forward = recipients.resolve(given, rules.host, known)
-    envelope = Envelope(b"", forward)
+    envelope = Envelope(b"", [])
+    envelope.plain = [] if wish.notify else recipients.final(given, rules.host, known)
+    if not envelope.plain:
+        envelope.recipients = recipients.resolve(given, rules.host, known)
     address_envelope(envelope, rules, sender)
     send_as_owner(envelope, rules, recipients.owner(rules.host, known))
     envelope.body, envelope.ret, envelope.envid = wish.body, wish.ret, wish.envid
-    for recipient in forward:
+    for recipient in envelope.recipients:
         recipient.notify = wish.notify
     name = wish.full_name or (rules.person.full_name if sender is None else "")
     queue_id = enqueue(envelope, fields, message, rules, name, nanoseconds, last_moment)
@@ -101,6 +103,8 @@ def enqueue(
     config, host, person = rules.config, rules.host, rules.person
     envelope.created = nanoseconds / 1_000_000_000
     envelope.uid, envelope.login = person.uid, person.login
+    if config.queue.shared:
+        config.queue.directory = shared.make(config.queue.shared, person.uid)
     file = draft.begin(config.queue.directory, nanoseconds, config.queue.max_queue)
     try:
         stamp = complete.Stamp(file.queue_id, envelope.created, host, person, __version__)
@@ -117,6 +121,8 @@ def enqueue(
     except BaseException:
         file.discard()
         raise
+    if config.queue.shared:
+        shared.announce(config.queue.shared, config.queue.directory)
     log(file.queue_id, envelope, file.octets)
     return file.queue_id
 
@@ -128,8 +134,10 @@ def sender_rules(config: Config, uid: int) -> SenderRules:
 
 def known_aliases(config: Config, wanted: bool) -> Aliases | None:
     """The aliases, not read yet; None when the caller does not want them (-n)."""
+    if not wanted:
+        return None
     settings = config.aliases
-    return aliases.load(settings.files, settings.default, settings.forward) if wanted else None
+    return aliases.load(settings.files, settings.default, settings.forward, config.queue.directory)
 
 
 def sender_address(text: bytes) -> bytes:
@@ -174,7 +182,7 @@ def log(queue_id: str, envelope: Envelope, octets: int) -> None:
         ("uid", str(envelope.uid)),
         ("size", str(octets)),
         ("from", f"<{printable(envelope.reverse_path)}>"),
-        ("nrcpt", str(len(envelope.recipients))),
+        ("nrcpt", str(len(envelope.recipients) + len(envelope.plain))),
     ]
     if envelope.rule:
         fields += [("was", f"<{printable(envelope.original)}>"), ("rule", envelope.rule.decode())]

@@ -1,0 +1,57 @@
+"""sendmail -q with the shared spool: root flushes it for everybody, anybody else asks for that."""
+
+from __future__ import annotations
+
+import gc
+import posix
+import sys
+import time
+
+from sendmail_py.commands import signals
+from sendmail_py.commands.options import Request
+from sendmail_py.errors import EX_OK
+from sendmail_py.policy import homes
+from sendmail_py.policy.config import Config
+from sendmail_py.spool import shared
+
+
+def run(request: Request, config: Config, force: bool, person: bool) -> int:
+    """Flush, or ask root's flush; nothing due costs a look at each owner's folder."""
+    if posix.geteuid() != 0:
+        shared.announce(config.queue.shared, config.queue.directory)
+        if person:
+            sys.stderr.write(f"{request.program}: root's flush was asked to send your mail\n")
+    elif is_due(config, force):
+        flush(request, config, force, person)
+    return EX_OK
+
+
+def is_due(config: Config, force: bool) -> bool:
+    """Whether any owner may have mail that is due."""
+    try:
+        owners = shared.owners(config.queue.shared)
+    except FileNotFoundError:
+        return False  # nobody has sent anything yet
+    known = shared.read_due(f"{homes.STATE}/due")
+    return bool(owners if force else shared.with_mail(owners, known, time.time(), config.queue.retry_max))
+
+
+def flush(request: Request, config: Config, force: bool, person: bool) -> None:
+    """Through the door: only now processes and the network's modules are needed."""
+    from sendmail_py.shared import start  # noqa: PLC0415 (the door to root's flush)
+
+    gc.enable()  # the launcher has switched it off for commands that end at once
+    stop = signals.watch_for_stop()
+    summary = start.run(config, force, stop, transcript if request.verbose else None)
+    if person:
+        tell(request, str(summary))
+
+
+def tell(request: Request, text: str) -> None:
+    """What a run did, for the person who asked for it."""
+    sys.stderr.write(f"{request.program}: {text}\n")
+
+
+def transcript(line: str) -> None:
+    """A line of the SMTP dialogue, which holds no secret, for -v."""
+    sys.stderr.write(line + "\n")

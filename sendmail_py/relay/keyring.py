@@ -1,0 +1,70 @@
+"""What sessions need of files, commands and the environment: logins and TLS contexts, read once in a run.
+
+Guarantees: nothing is read before a session needs it, unless `fill` is called; after `fill` nothing of it is
+read again, so the process may lose the right to it; a secret stays in a sasl.Login, which does not print.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sendmail_py.relay import credentials, tls
+from sendmail_py.relay.faults import Fault, LoginFault, TransportFault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Mapping
+
+    from sendmail_py.policy.config import SmartHost
+    from sendmail_py.relay.sasl import Login
+
+
+class Keyring:
+    """Logins and contexts by name of the smart host; a Fault stands in for what `fill` could not get."""
+
+    __slots__ = ("contexts", "environ", "logins")
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self.environ = environ
+        self.logins: dict[str, Login | Fault | None] = {}
+        self.contexts: dict[tuple[str, bool], ssl.SSLContext | Fault] = {}
+
+    def fill(self, smarthosts: Iterable[SmartHost]) -> None:
+        """Read everything now; what cannot be had is told when a session needs it."""
+        for setting in smarthosts:
+            try:
+                self.login(setting)
+            except LoginFault as fault:
+                self.logins[setting.name] = fault
+            for pinned in () if setting.tls == "none" else (False, True):
+                try:
+                    self.context(setting, pinned)
+                except TransportFault as fault:
+                    self.contexts[setting.name, pinned] = fault
+
+    def login(self, setting: SmartHost) -> Login | None:
+        """User and password, None when the smart host wants none; LoginFault."""
+        if setting.name not in self.logins:
+            self.logins[setting.name] = credentials.login(setting, self.environ)
+        found = self.logins[setting.name]
+        if isinstance(found, Fault):
+            raise LoginFault(str(found))
+        return found
+
+    def context(self, setting: SmartHost, pinned: bool) -> ssl.SSLContext:
+        """The context for the handshake, `pinned` when pins decide about the certificate; TransportFault."""
+        key = (setting.name, pinned)
+        if key not in self.contexts:
+            self.contexts[key] = tls.context(setting, pinned)
+        found = self.contexts[key]
+        if isinstance(found, Fault):
+            raise TransportFault(str(found))
+        return found
+
+
+def preload(smarthosts: Iterable[SmartHost]) -> Keyring:
+    """All passwords, commands' answers, certificates and keys of the smart hosts, while they can be read."""
+    filled = Keyring()
+    filled.fill([one for one in smarthosts if one.host])
+    return filled

@@ -1,0 +1,192 @@
+"""The reader: one owner's queue, held by a process with that owner's rights and no other.
+
+Started by root (start.py) as a fresh interpreter that knows no secret; standard input is its end of the
+socket pair. It lists, claims, marks and finishes as any flush does (relay/in_hand.py), but offers its
+transactions to the relay, which plays the sessions. Guarantees: recipients are marked as "answer unknown"
+before the relay gets a transaction; when the relay goes away, those that it had not begun are taken back.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import time
+
+from sendmail_py import maillog
+from sendmail_py.mail.envelope import UNKNOWN
+from sendmail_py.relay.backlog import Backlog, Rules
+from sendmail_py.relay.delivery import Via
+from sendmail_py.relay.in_hand import InHand
+from sendmail_py.shared import dialect, settings
+from sendmail_py.shared.dialect import Offer
+from sendmail_py.shared.frames import Channel, FrameError, number
+from sendmail_py.spool.claim import open_message
+from sendmail_py.spool.queue import FOREVER, Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sendmail_py.policy.config import SmartHost
+    from sendmail_py.relay.transaction import Transaction
+
+MOST_OPEN = 64  # transactions that the relay may have; a descriptor for each
+OWN_WORDS = " relay="  # in the log's lines about attempts, which the relay writes: it knows
+
+
+class Reader:
+    """The queue's side of the conversation. `offered` are the transactions that the relay has, by number."""
+
+    def __init__(self, channel: Channel, settings_octets: bytes) -> None:
+        self.channel = channel
+        told, usable = settings.unpack(settings_octets)
+        self.config = told.config
+        self.hosts = {one.name: one for one in usable}
+        spool = Spool(self.config.queue.directory)
+        rules = Rules(self.config.queue, time.time, random.random, None, told.force)
+        self.in_hand = InHand(Backlog(spool, usable, rules, self.config), 0, lambda octets: None)
+        spool.clean()
+        self.offered: dict[int, Transaction] = {}
+        self.sent: set[int] = set()
+        self.last = 0
+        self.wanted = 0
+
+    def serve(self) -> None:
+        """Do what the relay says until it has heard that all is done."""
+        verbs = {
+            b"want": self.want,
+            b"sent": self.begin,
+            b"judged": self.judged,
+            b"charge": self.charge,
+            b"back": self.back,
+            b"leave": self.leave,
+        }
+        while (frame := self.channel.wait())[0] != b"end":
+            verbs[frame[0]](frame)
+        self.take_back()
+        self.in_hand.end()
+        self.channel.put([b"done", self.next_due()])
+        self.channel.drain()
+
+    # --- what the relay says ---
+
+    def want(self, frame: list[bytes]) -> None:
+        """Offer transactions until enough were, or none is left."""
+        setting = self.setting(frame[1])
+        self.wanted += number(frame[2])
+        while self.wanted:
+            transaction = None
+            if setting is not None and len(self.offered) < MOST_OPEN:
+                transaction = self.in_hand.next_transaction(setting, number(frame[3]))
+            if transaction is None or setting is None:
+                self.wanted = 0
+                self.channel.put([b"none", frame[1]])
+                return
+            self.wanted -= 1
+            self.offer(transaction, setting)
+
+    def offer(self, transaction: Transaction, setting: SmartHost) -> None:
+        """Mark, then show."""
+        claim = self.in_hand.flying[transaction].claim
+        hold = self.config.queue.on_unknown == "hold"
+        claim.mark(dict.fromkeys(transaction.indices, UNKNOWN), sync=hold)
+        self.last += 1
+        self.offered[self.last] = transaction
+        numbers = (self.last, self.in_hand.left(setting))
+        offer = Offer(numbers, claim.queue_id, (claim.entry.offset, claim.size), claim.envelope)
+        # opened anew for reading: the one that is locked stays ours alone
+        descriptor = open_message(claim.folder, claim.queue_id, os.O_RDONLY)
+        try:
+            self.channel.put(dialect.mail_frame(offer, transaction.recipients), descriptor)
+        finally:
+            os.close(descriptor)
+
+    def begin(self, frame: list[bytes]) -> None:
+        """From now on the smart host may have it."""
+        self.sent.add(number(frame[1]))
+
+    def judged(self, frame: list[bytes]) -> None:
+        """The verdicts on a transaction."""
+        done, via = self.taken_back(frame)
+        done.mail_accepted = bool(frame[5])
+        done.verdicts = dialect.read_verdicts(frame[6:], len(done.indices))
+        setting = self.setting(frame[2])
+        if setting is not None:
+            self.in_hand.judged(done, via, setting)
+
+    def charge(self, frame: list[bytes]) -> None:
+        """A session ended in it."""
+        done, via = self.taken_back(frame)
+        done.verdicts = dialect.read_verdicts(frame[9:], len(done.indices))
+        self.in_hand.charge(done, dialect.read_outcome(frame[5:9]), via)
+
+    def back(self, frame: list[bytes]) -> None:
+        """A session ended, and it was not this transaction's doing."""
+        done, via = self.taken_back(frame)
+        done.verdicts = dialect.read_verdicts(frame[5:], len(done.indices))
+        self.in_hand.put_back(done, via)
+
+    def leave(self, frame: list[bytes]) -> None:
+        """No more for that smart host."""
+        setting = self.setting(frame[1])
+        self.wanted = 0
+        if setting is not None:
+            self.in_hand.give_up(setting)
+
+    def setting(self, name: bytes) -> SmartHost | None:
+        """The smart host of that name."""
+        return self.hosts.get(name.decode())
+
+    def taken_back(self, frame: list[bytes]) -> tuple[Transaction, Via]:
+        """The transaction that a frame is about."""
+        offered = number(frame[1])
+        self.sent.discard(offered)
+        return self.offered.pop(offered), dialect.read_via(frame[2:5])
+
+    # --- the end ---
+
+    def next_due(self) -> bytes:
+        """When the next message may be tried (seconds), b"" when there is none."""
+        waiting = self.in_hand.backlog.spool.listing()
+        due = [max(one.next, one.held) for one in waiting if one.held != FOREVER]
+        return b"%d" % min(due) if due else b""
+
+    def take_back(self) -> None:
+        """What the relay has not begun is as it was; of the rest the answer is unknown."""
+        for offered, transaction in self.offered.items():
+            if offered not in self.sent:
+                self.in_hand.put_back(transaction, Via("", ""))
+        self.offered.clear()
+        self.in_hand.flying.clear()
+        self.in_hand.abandon()
+
+
+def main() -> None:
+    """Serve on standard input; a fault goes to the log by way of the relay.
+
+    Signals mean nothing to it: it ends when its relay does.
+    """
+    for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    channel = Channel(socket.socket(fileno=0))
+    maillog.log.sink = lambda line: tell(channel, line)
+    reader: Reader | None = None
+    try:
+        reader = Reader(channel, channel.wait()[0])
+        reader.serve()
+    except FrameError:
+        if reader is not None:
+            reader.take_back()
+    except Exception as error:  # whatever it is, it costs this owner only
+        tell(channel, f"warning: the reader of uid {os.geteuid()} failed: {type(error).__name__}: {error}")
+        os._exit(1)
+    os._exit(0)
+
+
+def tell(channel: Channel, line: str) -> None:
+    """A line for the log."""
+    if OWN_WORDS not in line:
+        try:
+            channel.put([b"log", line.encode("utf-8", "replace")])
+        except FrameError:
+            return

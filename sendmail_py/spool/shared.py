@@ -1,0 +1,164 @@
+"""The shared spool: a folder of their own for every user below one that all may write to (mode 1733).
+
+Guarantees: the owner of a folder, which only the kernel and root can set, says whose it is, whatever it is
+called; what is not ours is stepped over, never trusted and never touched; nothing here opens or follows
+anything below a folder of somebody else. sendmail-py-spool(5) has the layout.
+"""
+
+from __future__ import annotations
+
+import errno
+import posix
+import stat
+
+from sendmail_py.errors import CantCreateError, TemporaryError
+from sendmail_py.spool import durable
+
+MOST_NAMES = 16  # UID.0 to UID.15: a squatter would need them all before the user's first message
+WAKE = ".wake"  # a file of root's that everybody may write: its time says that mail was submitted
+MOST_OWNERS = 4096  # folders that one flush looks at
+
+
+def folder_of(base: str, uid: int) -> str:
+    """The path of the folder of `uid` (our own) below `base`, which may not exist yet.
+
+    The first of the names UID.0 to UID.15 that is ours, else the first that is free.
+    """
+    free = ""
+    for number in range(MOST_NAMES):
+        path = f"{base}/{uid}.{number}"
+        try:
+            status = posix.stat(path, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                return path  # no way to it: whoever opens it will say so
+            free = free or path
+            continue
+        if is_sound(status, uid):
+            return path
+    return free or f"{base}/{uid}.0"
+
+
+def is_sound(status: posix.stat_result, uid: int) -> bool:
+    """Whether a folder is that user's alone."""
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == uid and not status.st_mode & 0o077
+
+
+def make(base: str, uid: int) -> str:
+    """The path of our own folder, made if it is missing; then nobody else can put another in its place.
+
+    Raises CantCreateError when there is no shared spool, TemporaryError when all its names are taken.
+    """
+    for _ in range(MOST_NAMES):
+        path = folder_of(base, uid)
+        try:
+            posix.mkdir(path, 0o700)
+            posix.sync()  # we may write to the folder above, but not open it, and fsync(2) wants that
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno == errno.ENOENT and uid == 0:
+                set_up(base)
+                continue
+            text = f"shared spool {base}: {error.strerror}; as root, run: sendmail-py install"
+            raise CantCreateError(f"{text}; nothing was queued") from None
+        if is_sound(posix.stat(path, follow_symlinks=False), uid):
+            return path
+    raise TemporaryError(f"shared spool {base}: others took all names for uid {uid}; nothing was queued")
+
+
+def set_up(base: str) -> None:
+    """Make the shared spool, as root: for all to write to, for nobody to list, each name its owner's only."""
+    durable.make_folder(base)
+    posix.chmod(base, 0o1733)
+    wake = posix.open(f"{base}/{WAKE}", durable.SAFELY | posix.O_WRONLY | posix.O_CREAT, 0o666)
+    posix.fchmod(wake, 0o666)
+    posix.close(wake)
+
+
+def announce(base: str, directory: str) -> None:
+    """Tell root's flush of mail in `directory`: its time is for the next run, that of WAKE for one now."""
+    for path in (directory, f"{base}/{WAKE}"):
+        try:
+            posix.utime(path, None, follow_symlinks=False)
+        except OSError:  # it looks into every folder now and then
+            continue
+
+
+class Owner:
+    """A folder in the shared spool: its owner's `uid`, its `name`, and what changes with it (`mark`)."""
+
+    __slots__ = ("mark", "name", "uid")
+
+    def __init__(self, uid: int, name: str, mark: str) -> None:
+        self.uid = uid
+        self.name = name
+        self.mark = mark
+
+
+def owners(base: str) -> list[Owner]:
+    """The folders that are their owner's alone and are called after him; the first of a user's counts.
+
+    One reading of `base` and one look at each name, which follows nothing. OSError when there is no `base`.
+    """
+    found: dict[int, Owner] = {}
+    for name in sorted(posix.listdir(base)):
+        digits, dot, number = name.partition(".")
+        if not dot or not (digits.isdecimal() and digits.isascii() and number.isdecimal()):
+            continue
+        try:
+            status = posix.stat(f"{base}/{name}", follow_symlinks=False)
+        except OSError:
+            continue
+        if digits == str(status.st_uid) and is_sound(status, status.st_uid) and int(number) < MOST_NAMES:
+            owner = Owner(status.st_uid, name, f"{status.st_ino}:{status.st_mtime_ns}")
+            found.setdefault(status.st_uid, owner)
+        if len(found) >= MOST_OWNERS:
+            break
+    return list(found.values())
+
+
+def read_due(path: str) -> dict[str, tuple[str, int]]:
+    """What earlier runs found: name of a folder -> (its mark then, when its next message is due; seconds)."""
+    try:
+        fd = posix.open(path, durable.SAFELY | posix.O_RDONLY)
+    except OSError:
+        return {}
+    try:
+        text = posix.read(fd, 1 << 20).decode("ascii", "replace")
+    except OSError:
+        return {}
+    finally:
+        posix.close(fd)
+    found = {}
+    for line in text.split("\n"):
+        words = line.split(" ")
+        if len(words) == 3 and words[2].isdecimal():
+            found[words[0]] = (words[1], int(words[2]))
+    return found
+
+
+def write_due(path: str, known: dict[str, tuple[str, int]]) -> None:
+    """Remember it for the next run; may be lost without harm."""
+    text = "".join(f"{name} {mark} {due}\n" for name, (mark, due) in known.items())
+    folder, _, name = path.rpartition("/")
+    fd = durable.open_folder(folder)
+    try:
+        durable.replace(fd, name, text.encode(), f".{name}")
+    finally:
+        posix.close(fd)
+
+
+def with_mail(
+    found: list[Owner], known: dict[str, tuple[str, int]], now: float, longest: float
+) -> list[Owner]:
+    """The owners who may have a message that is due: anything changed, or one is due by what was found.
+
+    A time further away than `longest` (seconds) comes from a clock that jumped.
+    """
+    wanted = []
+    for one in found:
+        mark, due = known.get(one.name, ("", 0))
+        if mark != one.mark or not now < due <= now + longest + 1:
+            wanted.append(one)
+    return wanted
