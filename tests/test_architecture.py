@@ -44,9 +44,11 @@ NEARLY_FREE_ONLY_IN = {
 # A function-level import and where it is allowed: the doors.
 DOORS = {
     ("commands.queue_run", "sendmail_py.relay.flush"),  # only when a message is due
+    ("commands.sendmail", "sendmail_py.commands.later"),  # only for messages that are to wait
     ("relay.sender_domains", "sendmail_py.relay.receiving"),  # only when DNS is asked
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked
     ("relay.opening", "sendmail_py.relay.dane"),  # only when DNS is asked about certificates
+    ("commands.mailq", "sendmail_py.shared.asking"),  # only for root, who sees everybody's queue
     ("commands.shared_run", "sendmail_py.shared.start"),  # only when an owner may have mail that is due
     ("commands.verify", "sendmail_py.relay.smarthost"),  # who knows which smart hosts are tried
     ("admin.explain", "sendmail_py.commands.options"),  # who knows sendmail's arguments
@@ -62,7 +64,7 @@ COSTLY_ONLY_IN: dict[str, set[str]] = {
     "dns": {"relay.dane", "relay.mx", "relay.resolver"},
     "socket": {"relay.dialing", "relay.transport", "shared.frames", "shared.reader", "shared.start"},
     "ssl": {"relay.transport", "relay.tls"},
-    "subprocess": {"relay.credentials", "relay.program", "shared.start", "admin"},
+    "subprocess": {"relay.credentials", "relay.program", "shared.asking", "shared.start", "admin"},
     "click": {"admin"},
     "platformdirs": {"admin"},
 }

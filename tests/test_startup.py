@@ -34,12 +34,13 @@ SUBMISSION |= {"policy.alias_text", "policy.verdicts", "spool.draft"}
 SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit"}
 SUBMISSION |= {"spool.usage"}
 
-MAILQ = {"commands.mailq", "commands.selection", "mail.header", "spool.refused"}
+MAILQ = {"commands.mailq", "mail.selection", "mail.header", "spool.refused"}
 NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "policy.alias_check"}
 NEWALIASES |= {"policy.alias_files", "policy.alias_text", "policy.aliases", "policy.identity"}
 SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}
 SMTP |= {"submission.smtp_reply", "submission.smtp_server"}
-FLUSH = {"commands.queue_run", "commands.selection", "commands.shared_run", "commands.signals"}
+FLUSH = {"commands.queue_run", "mail.selection", "commands.shared_run", "commands.signals"}
+FLUSH |= {"spool.due", "spool.refused", "spool.upkeep"}
 
 # Command, arguments, what it may load of ours, what else of the standard library.
 COMMANDS: list[tuple[str, list[str], set[str], set[str]]] = [

@@ -11,7 +11,7 @@ import sys
 
 from sendmail_py import maillog
 from sendmail_py.commands.options import Request, octets, parse
-from sendmail_py.errors import EX_OK, EX_SOFTWARE, EX_TEMPFAIL, SendmailError, UsageError
+from sendmail_py.errors import EX_OK, EX_SOFTWARE, EX_TEMPFAIL, SendmailError, UsageError, printable
 from sendmail_py.submission.stdin import drain
 
 TYPE_CHECKING = False
@@ -72,8 +72,8 @@ def run(request: Request, stdin_open: bool) -> int:
     """Parse the arguments and go through the door."""
     try:
         parse(request, [octets(word) for word in sys.argv[1:]])
-        if request.operands and request.mode not in ("submit", "verify", "help", "version"):
-            raise UsageError(f"{request.program} takes no operands in this mode; see sendmail(8)")
+        if request.mode not in ("submit", "verify", "help", "version"):
+            forbid_message(request)
     except UsageError:
         if request.mode == "submit" and stdin_open:
             drain(STDIN)
@@ -82,6 +82,14 @@ def run(request: Request, stdin_open: bool) -> int:
     if request.then_flush:
         flush_afterwards(request, stdin_open)
     return status
+
+
+def forbid_message(request: Request) -> None:
+    """A command that reads no message must not look as if it had sent one: UsageError."""
+    if request.operands:
+        raise UsageError(f"{printable(request.operands[0], 64)}: no operands in this mode; see sendmail(8)")
+    if request.from_header and request.mode != "smtp":
+        raise UsageError("option -t: no message is read in this mode; see sendmail(8)")
 
 
 def door(mode: str) -> Callable[[Request, bool], int]:
@@ -99,6 +107,8 @@ def flush_afterwards(request: Request, stdin_open: bool) -> None:
         maillog.warning(str(fault))
     except OSError as error:
         maillog.warning(error.strerror or "input or output error")
+    except Exception as error:  # as in guarded; who gets EX_SOFTWARE would send it again
+        maillog.warning(f"internal error, please report it: {type(error).__name__} {origin(error)}")
 
 
 def guard_descriptors() -> bool:

@@ -11,11 +11,13 @@ import time
 
 from sendmail_py.commands import setting
 from sendmail_py.commands.options import Request
-from sendmail_py.commands.selection import matches
 from sendmail_py.errors import EX_OK, SendmailError, printable
 from sendmail_py.mail.envelope import OPEN, UNKNOWN
 from sendmail_py.mail.header import DAYS, MONTHS
+from sendmail_py.mail.selection import matches
 from sendmail_py.maillog import json_line
+from sendmail_py.policy import homes
+from sendmail_py.policy.config import Config
 from sendmail_py.spool import refused
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.queue import Listed, Spool, Waiting
@@ -30,17 +32,38 @@ RECIPIENT_COLUMN = 41
 REASON_END = 75
 
 
+class Total:
+    """What was printed so far: messages and octets."""
+
+    __slots__ = ("messages", "octets")
+
+    def __init__(self) -> None:
+        self.messages = self.octets = 0
+
+
 def run(request: Request, stdin_open: bool) -> int:
-    """Print the caller's own queue, or what -q selects of it: a message at a time, a reader may stop."""
+    """Print the caller's own queue, or what -q selects of it; root's with the shared spool is everybody's."""
     config = setting.load(request)
+    total = Total()
+    if config.queue.shared and posix.geteuid() == 0:
+        everybody(request, config, total)
+    else:
+        own(request, config, total)
+    if not request.json:
+        sys.stdout.write(summary(total.messages, total.octets))
+    return EX_OK
+
+
+def own(request: Request, config: Config, total: Total, owner: str = "") -> None:
+    """One queue: a message at a time, a reader may stop."""
     spool = Spool(config.queue.directory)
     waiting = spool.listing()
-    pause = general_reason(config.queue.directory, [host.name for host in config.smarthosts])
+    where = homes.STATE if config.queue.shared else config.queue.directory
+    pause = general_reason(where, [host.name for host in config.smarthosts])
     refusals = refused.read(config.queue.directory)
     busy = locked_files()
     hold_unknown, now = config.queue.on_unknown == "hold", time.time()
     write = as_json if request.json else as_text
-    messages = octets = 0
     for one in waiting:
         try:
             listed = spool.read(one)
@@ -49,19 +72,43 @@ def run(request: Request, stdin_open: bool) -> int:
             continue
         if listed is None or not matches(request.only, one.queue_id, listed.envelope):
             continue
-        if not messages and not request.json:
-            sys.stdout.write(HEADER)
+        if not request.json:
+            head(total, owner)
+            owner = ""
         state = "hold" if is_held(one, listed, hold_unknown, now) else "deferred"
         state = "active" if listed.inode in busy else state
         sys.stdout.write(write(listed, state, refusal(listed, refusals) or pause))
-        messages += 1
-        octets += listed.size
-    if not request.json:
-        failed = len(spool.failed())
-        if failed:
-            sys.stdout.write(f"({failed} failed: see sendmail-py queue list --failed)\n")
-        sys.stdout.write(summary(messages, octets))
-    return EX_OK
+        total.messages += 1
+        total.octets += listed.size
+    failed = 0 if request.json else len(spool.failed())
+    if failed:
+        sys.stdout.write(f"({failed} failed: see sendmail-py queue list --failed)\n")
+
+
+def head(total: Total, owner: str) -> None:
+    """The lines above a message: the header above the first, and whose the next ones are."""
+    if not total.messages:
+        sys.stdout.write(HEADER)
+    if owner:
+        sys.stdout.write(f"-Owner {owner}-\n")
+
+
+def everybody(request: Request, config: Config, total: Total) -> None:
+    """All owners' mail, each queue as its owner sees it, by a process with that owner's rights."""
+    from sendmail_py.shared import asking  # noqa: PLC0415 (the door to such processes)
+
+    for uid, name in asking.owners(config.queue.shared):
+        if not uid:
+            own(request, config, total, name)
+            continue
+        lines = asking.mailq(uid, sys.argv[1:])
+        rows = [line for line in lines if f"{line}\n" not in (EMPTY, HEADER) and line[:3] != "-- "]
+        if any(rows) and not request.json:
+            head(total, name)
+        sys.stdout.write("".join([line + "\n" for line in rows[:-1]]))
+        for words in [line.split() for line in lines if line[:3] == "-- "]:
+            total.octets += int(words[1]) * 1024
+            total.messages += int(words[4])
 
 
 def is_held(waiting: Waiting, listed: Listed, hold_unknown: bool, now: float) -> bool:

@@ -11,6 +11,10 @@ import sys
 
 from sendmail_py.errors import UsageError, printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sendmail_py.policy.config import Config
+
 FLAG, VALUE, ATTACHED = 0, 1, 2  # no value; a value; a value only in the same word
 
 # letter: (kind, action, what it means or why it is ignored or refused)
@@ -50,6 +54,14 @@ OPTIONS: dict[str, tuple[int, str, str]] = {
     "x": (FLAG, "ignore", "a mailx flag of AIX"),
 }
 
+# Long options with a value: the mode that they are for, and how to get into it.
+LONG_OPTIONS = {
+    b"hold-for": ("submit", "a message"),
+    b"deliver-at": ("submit", "a message"),
+    b"limit": ("flush", "-q"),
+    b"wait": ("flush", "-q"),
+}
+
 MODES = {"m": "submit", "p": "list", "i": "aliases", "s": "smtp", "v": "verify"}
 DAEMON_MODES = "dDl"
 NOTIFY_WORDS = (b"SUCCESS", b"FAILURE", b"DELAY")
@@ -76,6 +88,8 @@ class Request:
     mode        "submit", "list", "aliases", "flush", "smtp", "verify", "help" or "version"
     sender      the value of -f or -r as it was given, None when absent
     only        filters of -q: (letter I, R or S; text; whether it must match)
+    long        values of long options, by name
+    loaded      the configuration, once it was read: the file may be a pipe, or its path a relative one
     then_flush  set by the submission when the message is to be relayed at once
     operands    the recipients, as given
     """
@@ -89,6 +103,8 @@ class Request:
         "from_header",
         "full_name",
         "json",
+        "loaded",
+        "long",
         "mode",
         "notify",
         "only",
@@ -112,10 +128,12 @@ class Request:
         self.config: bytes | None = None
         self.tag: bytes | None = None
         self.only: list[tuple[str, bytes, bool]] = []
+        self.long: dict[str, bytes] = {}
         self.body = self.notify = self.ret = self.envid = b""
         self.dot = self.aliases = True
         self.from_header = self.queue_only = self.quiet = self.verbose = self.json = False
         self.then_flush = False
+        self.loaded: Config | None = None
 
 
 def parse(request: Request, words: list[bytes]) -> None:
@@ -130,6 +148,10 @@ def parse(request: Request, words: list[bytes]) -> None:
             break
         at = long_option(request, words, at) if word[:2] == b"--" else bundle(request, words, at)
     request.operands = [operand(word) for word in words[at:] if word]
+    for name in request.long:
+        mode, what = LONG_OPTIONS[name.encode()]
+        if mode != request.mode:
+            raise UsageError(f"option --{name} goes with {what} only")
 
 
 def bundle(request: Request, words: list[bytes], at: int) -> int:
@@ -162,9 +184,17 @@ def unknown(letter: bytes) -> str:
 
 
 def long_option(request: Request, words: list[bytes], at: int) -> int:
-    """Our own long options; none takes a value."""
+    """Our own long options; a value is behind `=` or the next word. Returns the index of the next word."""
     word = words[at]
-    if word == b"--json" and request.mode == "list":
+    name, mark, value = word[2:].partition(b"=")
+    if name in LONG_OPTIONS:
+        if not mark:
+            at += 1
+            value = words[at] if at < len(words) else b""
+        if not value:
+            raise UsageError(f"option --{name.decode()} needs a value")
+        request.long[name.decode()] = value
+    elif word == b"--json" and request.mode == "list":
         request.json = True
     elif word in (b"--help", b"--version"):
         request.mode = word[2:].decode()
@@ -239,7 +269,9 @@ def full_name(request: Request, letter: str, value: bytes) -> None:
 
 
 def sender(request: Request, letter: str, value: bytes) -> None:
-    """-f and -r; the last one wins."""
+    """-f and -r; the last one wins. An empty word is the null reverse-path, a blank is a mistake."""
+    if value.isspace():
+        raise bad_value(letter, value, "an address")
     request.sender = value
 
 
@@ -308,7 +340,7 @@ def queue(request: Request, letter: str, value: bytes) -> None:
     text = value[1:] if value[:1] == b"!" else value
     if text[:1] in (b"I", b"R", b"S") and text[1:]:
         request.only.append((text[:1].decode(), text[1:], text is value))
-    elif value not in (b"", b"f") and not is_interval(value.removeprefix(b"p")):
+    elif value not in (b"", b"f", b"p") and not is_interval(value.removeprefix(b"p")):
         raise UsageError(f"option -q{printable(value, 64)} is not supported; see sendmail(8)")
 
 

@@ -8,14 +8,16 @@ import time
 
 from sendmail_py.commands import setting, shared_run, signals
 from sendmail_py.commands.options import Request
-from sendmail_py.commands.selection import matches
-from sendmail_py.errors import EX_OK, ConfigError
+from sendmail_py.errors import EX_OK, ConfigError, UsageError, printable
+from sendmail_py.mail.selection import matches
+from sendmail_py.policy import schema
 from sendmail_py.policy.config import Config
 from sendmail_py.spool import due, tries, upkeep
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.queue import Spool
 
 STDERR = 2
+MOMENT = 1.0  # seconds between two looks at the queue, with --wait
 
 
 def run(request: Request, stdin_open: bool) -> int:
@@ -25,17 +27,37 @@ def run(request: Request, stdin_open: bool) -> int:
     stay in the queue are no failure of this command: mailq and the log say why they stay.
     """
     config = setting.load(request)
+    limit, wait = bounds(request)
     person = request.verbose or (posix.isatty(STDERR) and not request.then_flush)
     force = (person or bool(request.only)) and not request.then_flush
     if config.queue.shared:
+        if request.long:
+            raise UsageError("--limit and --wait are for a personal spool")
         return shared_run.run(request, config, force, person)
     spool = Spool(config.queue.directory)
-    if not (asked_for(spool) if force else is_due(config, spool, int(time.time()))):
+    if not (asked_for(spool) if force or wait else is_due(config, spool, int(time.time()))):
         return EX_OK
     if not config.smarthosts:
         raise ConfigError("no smart host is configured; the queue waits, see sendmail-py.toml(5)")
-    relay(request, config, spool, force, person)
+    relay(request, config, spool, force, person, limit, wait)
     return EX_OK
+
+
+def bounds(request: Request) -> tuple[int, int]:
+    """Most messages, 0 for all, and for how many seconds to go on; UsageError."""
+    found = []
+    for name, read in (("limit", schema.number), ("wait", lambda text: schema.duration(text, ""))):
+        value = request.long.get(name, b"0")
+        try:
+            found.append(read(value.decode("ascii")))
+        except ValueError:
+            raise UsageError(f"option --{name}: {printable(value, 64)!r} is no number or time") from None
+    return found[0], found[1]
+
+
+def spool_waits(spool: Spool, until: float) -> bool:
+    """Whether there is mail, and time (monotonic seconds) to wait for it."""
+    return time.monotonic() < until and bool(spool.listing())
 
 
 def asked_for(spool: Spool) -> bool:
@@ -70,7 +92,9 @@ def all_rest(config: Config, now: int) -> bool:
     return all(pause and not tries.is_due(pause.until, now, config.queue.retry_max) for pause in pauses)
 
 
-def relay(request: Request, config: Config, spool: Spool, force: bool, person: bool) -> None:
+def relay(
+    request: Request, config: Config, spool: Spool, force: bool, person: bool, limit: int, wait: int
+) -> None:
     """Through the door: only now the network's modules are loaded."""
     from sendmail_py.relay import flush  # noqa: PLC0415 (the door to the relay)
 
@@ -78,6 +102,11 @@ def relay(request: Request, config: Config, spool: Spool, force: bool, person: b
     stop = signals.watch_for_stop()
     wanted = (lambda queue_id, envelope: matches(request.only, queue_id, envelope)) if request.only else None
     trace = shared_run.transcript if request.verbose else None
-    summary = flush.run(config, spool, only=wanted, force=force, stop=stop, trace=trace)
+    until = time.monotonic() + wait
+    summary = flush.run(config, spool, only=wanted, force=force, stop=stop, limit=limit, trace=trace)
+    while spool_waits(spool, until) and not (stop() or limit):
+        time.sleep(MOMENT)
+        if is_due(config, spool, int(time.time())):
+            summary.add(flush.run(config, spool, only=wanted, stop=stop, trace=trace))
     if person:
         shared_run.tell(request, str(summary))

@@ -6,6 +6,7 @@ import posix
 import sys
 import time
 
+from sendmail_py import maillog
 from sendmail_py.commands import setting, signals
 from sendmail_py.commands.options import Request, text
 from sendmail_py.errors import EX_OK, InputError, SendmailError, printable
@@ -35,7 +36,7 @@ def run(request: Request, stdin_open: bool) -> int:
         raise
     if request.verbose:
         say(request, queue_id, envelope)
-    if config.delivery != "queue" and not request.queue_only:
+    if config.delivery != "queue" and not (request.queue_only or envelope.hold):
         relay_at_once(request, queue_id, config.delivery == "background")
     return EX_OK
 
@@ -47,6 +48,10 @@ def wish(request: Request) -> Wish:
     wanted.aliases = request.aliases
     wanted.body, wanted.notify = request.body, request.notify
     wanted.ret, wanted.envid = request.ret, request.envid
+    if request.long:
+        from sendmail_py.commands import later  # noqa: PLC0415 (a named door: hardly anybody wants to wait)
+
+        wanted.hold = later.until(request.long, int(time.time()))
     return wanted
 
 
@@ -54,29 +59,47 @@ def say(request: Request, queue_id: str, envelope: Envelope) -> None:
     """Notes of -v on standard error: what was done, and what was changed."""
     was = f", was <{printable(envelope.original)}>, rule {envelope.rule.decode()}" if envelope.rule else ""
     lines = [f"queued as {queue_id}", f"envelope sender <{printable(envelope.reverse_path)}>{was}"]
-    lines += [f"recipient <{printable(one.address)}>" for one in envelope.recipients]
+    lines += [f"recipient <{printable(one)}>" for one in envelope.forward_paths]
     for line in lines:
         sys.stderr.write(f"{request.program}: {line}\n")
 
 
 def relay_at_once(request: Request, queue_id: str, background: bool) -> None:
     """Have this message flushed when we are done: in a child that nobody waits for, or by ourselves."""
-    try:
-        if background and posix.fork():
-            return
-        if background:
-            detach()
-    except OSError:
-        return  # it is queued; the next flush takes it
+    if background:
+        try:
+            if posix.fork():
+                return
+        except OSError:
+            return  # it is queued; the next flush takes it
+        detach()
     signals.restore()
     request.only = [("I", queue_id.encode(), True)]
     request.then_flush = True
 
 
 def detach() -> None:
-    """Let go of the caller's session, folder and pipes: it reads them to their end."""
+    """Let go of the caller's session, folder, pipes and locks, whose end somebody may wait for.
+
+    What fails is left as it is: this is a child, and must not go on as its parent does.
+    """
     posix.setsid()
-    posix.chdir("/")
-    nowhere = posix.open("/dev/null", posix.O_RDWR)
-    for fd in (0, 1, 2):
-        posix.dup2(nowhere, fd)
+    maillog.close()
+    try:
+        for fd in posix.listdir("/proc/self/fd"):
+            if int(fd) > 2:
+                close(int(fd))
+        posix.chdir("/")
+        nowhere = posix.open("/dev/null", posix.O_RDWR)
+        for standard in (0, 1, 2):
+            posix.dup2(nowhere, standard)
+    except OSError:
+        return
+
+
+def close(fd: int) -> None:
+    """Close a descriptor, unless it was that of the listing itself."""
+    try:
+        posix.close(fd)
+    except OSError:
+        return

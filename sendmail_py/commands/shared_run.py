@@ -42,7 +42,8 @@ def flush(request: Request, config: Config, force: bool, person: bool) -> None:
 
     gc.enable()  # the launcher has switched it off for commands that end at once
     stop = signals.watch_for_stop()
-    summary = start.run(config, force, stop, transcript if request.verbose else None)
+    trace = transcript if request.verbose else None
+    summary = start.run(config, force=force, only=request.only, stop=stop, trace=trace)
     if person:
         tell(request, str(summary))
 

@@ -50,10 +50,10 @@ def unblock() -> None:
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, WATCHED)
 
 
-def alarm(seconds: int, handler: Callable[[int, object], None]) -> None:
+def alarm(seconds: float, handler: Callable[[int, object], None]) -> None:
     """Have the handler called after so many seconds; 0 is never."""
     _signal.signal(_signal.SIGALRM, handler)
-    _signal.alarm(seconds)
+    _signal.setitimer(_signal.ITIMER_REAL, seconds)
 
 
 def watch_for_stop() -> Callable[[], bool]:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sendmail_py.submission.smtp_server import Event
 
 STDIN, STDOUT = 0, 1
-LINGER = 5  # seconds
-LONGEST_WAIT = 600  # seconds for a client on a socket; RFC 5321 4.5.3.2.7 demands 300
+LINGER = 5.0  # seconds
+LONGEST_WAIT = 600.0  # seconds for a client on a socket; RFC 5321 4.5.3.2.7 demands 300
 
 
 class StoppedError(TemporaryError):
@@ -79,11 +79,12 @@ def stop(number: int, frame: object) -> None:
 
 def lose_patience(number: int, frame: object) -> None:
     """Handler of the alarm."""
-    raise StoppedError(f"the client said nothing for {LONGEST_WAIT} seconds")
+    raise StoppedError(f"the client said nothing, or took no reply, for {LONGEST_WAIT:.0f} seconds")
 
 
 def say_goodbye(text: str) -> None:
     """421 (RFC 5321 3.8) for a dialogue that cannot begin or go on; nobody may be there to read it."""
+    signals.alarm(LINGER, lose_patience)
     try:
         durable.write_all(STDOUT, Reply(421, "4.3.0", text).octets())
         linger()
@@ -126,7 +127,7 @@ class Player:
         self.request = request
         self.config = config
         self.queued: list[str] = []
-        self.patience = LONGEST_WAIT if is_socket() else 0
+        self.patience = LONGEST_WAIT if is_socket() else 0.0
 
     def play(self) -> None:
         """Until the dialogue is over, or this process is the one that flushes in the background."""
@@ -156,21 +157,27 @@ class Player:
 
     def read(self) -> bytes:
         """What the client sends next; b"" at the end."""
-        if not self.patience:
-            return read(STDIN)
-        signals.alarm(self.patience, lose_patience)
+        self.limit_wait(self.patience)
         octets = read(STDIN)
-        signals.alarm(0, lose_patience)
+        self.limit_wait(0)
         return octets
+
+    def limit_wait(self, seconds: float) -> None:
+        """Have the dialogue ended after that time, 0 for never; pipes have no limit."""
+        if self.patience:
+            signals.alarm(seconds, lose_patience)
 
     def write(self) -> None:
         """Send the replies of a batch (RFC 2920 3.2)."""
         octets = self.server.output()
+        if not octets:
+            return
+        self.limit_wait(self.patience)
         try:
-            if octets:
-                durable.write_all(STDOUT, octets)
+            durable.write_all(STDOUT, octets)
         except OSError as error:
             raise TemporaryError(f"cannot write the replies: {error.strerror}") from None
+        self.limit_wait(0)
 
     def mail(self, command: Mail) -> Reply:
         """The reply to MAIL."""

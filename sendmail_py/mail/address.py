@@ -90,6 +90,21 @@ def domain_fault(domain: bytes) -> str:
     return "an address of the Internet Protocol needs brackets" if labels[-1].isdigit() else ""
 
 
+def are_domains(found: set[bytes]) -> bool:
+    """Whether domain_fault surely finds nothing in any of these (at least one), at a fraction of its price.
+
+    False says nothing: a literal or a last part that ends with a digit, say, is for domain_fault alone.
+    """
+    line = b".%s." % b".".join(found)
+    return (
+        not line.translate(None, NAME + b".")
+        and not (b".." in line or b".-" in line or b"-." in line)
+        and max(map(len, line.split(b"."))) <= 63
+        and max(map(len, found)) <= DOMAIN_LIMIT
+        and not any([one[-1:].isdigit() for one in found])  # noqa: C419 (a generator takes longer)
+    )
+
+
 def is_literal(domain: bytes) -> bool:
     """Whether this is `[...]` around octets that may stand there (RFC 5321 4.1.3)."""
     inside = domain[1:-1]

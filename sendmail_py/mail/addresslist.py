@@ -18,6 +18,7 @@ in a display name, and `\name` (sendmail's "do not expand aliases") is read as t
 
 from __future__ import annotations
 
+from sendmail_py.mail import everyday
 from sendmail_py.mail.address import (
     ATOM,
     PRINTABLE,
@@ -73,6 +74,12 @@ def parse_list(text: bytes) -> list[Mailbox]:
     if is_plain(text):
         return [Mailbox(text, 0, len(text))]
     return ListParser(text).mailboxes()
+
+
+def addresses(text: bytes) -> list[bytes]:
+    """The addresses of all mailboxes of an address list, as parse_list has them. Raises AddressError."""
+    found = everyday.addresses(text)
+    return [mailbox.address for mailbox in parse_list(text)] if found is None else found
 
 
 def parse_mailbox(text: bytes) -> bytes:

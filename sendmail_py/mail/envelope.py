@@ -42,6 +42,8 @@ class Envelope:
     """The reverse-path, the recipients, and what the submitter asked for.
 
     reverse_path  b"" is the null reverse-path
+    plain         forward-paths that follow the recipients, still to do, without DSN parameters: a submission
+                  makes no object for each of thousands. An envelope that was read has none
     original      the reverse-path before the sender rules repaired it, b"" if they did not
     rule          name of the rule that repaired it, b"" if none
     changes       addresses in sender fields of the header that the sender rules repaired
@@ -49,6 +51,7 @@ class Envelope:
     eight_bit     whether the content has octets above 127 (known once a queue file was checked)
     ret, envid    RET= and ENVID= values (RFC 3461), b"" when not given
     created       seconds since the epoch
+    hold          of a submission: not to be sent before (seconds since the epoch), 0: at once
     uid, login    who submitted it, for people; the proof is the owner of the queue file
     """
 
@@ -58,8 +61,10 @@ class Envelope:
         "created",
         "eight_bit",
         "envid",
+        "hold",
         "login",
         "original",
+        "plain",
         "recipients",
         "ret",
         "reverse_path",
@@ -70,6 +75,7 @@ class Envelope:
     def __init__(self, reverse_path: bytes, recipients: list[Recipient], created: float = 0.0) -> None:
         self.reverse_path = reverse_path
         self.recipients = recipients
+        self.plain: list[bytes] = []
         self.created = created
         self.original = b""
         self.rule = b""
@@ -78,8 +84,14 @@ class Envelope:
         self.eight_bit = False
         self.ret = b""
         self.envid = b""
+        self.hold = 0
         self.uid = 0
         self.login = b""
+
+    @property
+    def forward_paths(self) -> list[bytes]:
+        """The addresses of all recipients, in order."""
+        return [one.address for one in self.recipients] + self.plain
 
     def having(self, *states: bytes) -> list[Recipient]:
         """The recipients in one of these states, in order."""

@@ -40,9 +40,12 @@ class Splitter:
             return
         text = b"".join(self.pending) + text
         self.pending = []
+        # Folded fields are taken in one go: a header of a thousand recipients has a thousand lines.
+        ends = text.replace(b"\n ", b"\0 ").replace(b"\n\t", b"\0\t")
         at = 0
         while not self.done:
-            end = text.find(b"\n", at) + 1
+            # The last field of a piece may go on in the next one; its whole lines are taken now.
+            end = (ends.find(b"\n", at) + 1) or (text.rfind(b"\n", at) + 1)
             if not end:
                 self.pending = [text[at:]]
                 return
@@ -50,7 +53,7 @@ class Splitter:
         self.body = text[at:]
 
     def line(self, text: bytes, start: int, end: int) -> int:
-        """Judge one line; return where the next begins (or the body, when done)."""
+        """Judge a line with its continuation lines; return where the next begins (or the body, when done)."""
         line = text[start:end]
         if line[:1] in (b" ", b"\t") and self.lines:
             self.lines.append(line)
@@ -60,9 +63,9 @@ class Splitter:
             self.lines = [line]
             return end
         if not self.lines and line.startswith((b"From ", b">From ")):
-            return end
+            return text.find(b"\n", start) + 1
         self.finish()
-        return end if line == CRLF else start
+        return start + len(CRLF) if line.startswith(CRLF) else start
 
     def close_field(self) -> None:
         """The field that was growing is complete."""

@@ -16,6 +16,7 @@ import time
 
 from sendmail_py import maillog
 from sendmail_py.mail.envelope import UNKNOWN
+from sendmail_py.mail.selection import matches
 from sendmail_py.relay.backlog import Backlog, Rules
 from sendmail_py.relay.delivery import Via
 from sendmail_py.relay.in_hand import InHand
@@ -43,7 +44,9 @@ class Reader:
         self.config = told.config
         self.hosts = {one.name: one for one in usable}
         spool = Spool(self.config.queue.directory)
-        rules = Rules(self.config.queue, time.time, random.random, None, told.force)
+        only = told.wish.only
+        wanted = (lambda queue_id, envelope: matches(only, queue_id, envelope)) if only else None
+        rules = Rules(self.config.queue, time.time, random.random, wanted, told.wish.force)
         self.in_hand = InHand(Backlog(spool, usable, rules, self.config), 0, lambda octets: None)
         spool.clean()
         self.offered: dict[int, Transaction] = {}

@@ -26,7 +26,9 @@ from sendmail_py.relay.backlog import Rules
 from sendmail_py.shared import rights, settings
 from sendmail_py.shared.frames import Channel, encode
 from sendmail_py.shared.relay import Relay
+from sendmail_py.shared.settings import Wish
 from sendmail_py.spool import shared
+from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.shared import Owner
 
 TYPE_CHECKING = False
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.flush import Summary
+    from sendmail_py.shared.settings import Filter
 
 PACKAGE = str(Path(sendmail_py.__file__).parent.parent)
 READER = "import sys; sys.path.insert(0, sys.argv[1]); from sendmail_py.shared import reader; reader.main()"
@@ -44,7 +47,12 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 
 def run(
-    config: Config, force: bool, stop: Callable[[], bool], trace: Callable[[str], None] | None
+    config: Config,
+    *,
+    force: bool = False,
+    only: list[Filter] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    trace: Callable[[str], None] | None = None,
 ) -> Summary:
     """Flush the shared spool of `config`; see flush.run for the rest. Must be called as root."""
     summary = flush.Summary()
@@ -55,7 +63,7 @@ def run(
         summary.fault = "another flush of the shared spool is running"
         return summary
     try:
-        return RootRun(config, force, stop, trace).all(summary)
+        return RootRun(config, Wish(force, only or []), stop, trace).all(summary)
     finally:
         os.close(base)
 
@@ -64,15 +72,15 @@ class RootRun:
     """One flush by root. `known` is what was found about owners, `served` the uids that had their turn."""
 
     def __init__(
-        self, config: Config, force: bool, stop: Callable[[], bool], trace: Callable[[str], None] | None
+        self, config: Config, wish: Wish, stop: Callable[[], bool], trace: Callable[[str], None] | None
     ) -> None:
         self.config = config
-        self.force = force
+        self.wish = wish
         self.stop = stop
         self.trace = trace
         self.account = rights.relay_account()
         self.state = prepare_state(self.account)
-        self.rules = Rules(config.queue, time.time, random.random, None, force)
+        self.rules = Rules(config.queue, time.time, random.random, None, wish.force)
         self.keys = keyring.preload(config.smarthosts)
         self.known = shared.read_due(f"{homes.STATE}/due")
         self.served: set[int] = set()
@@ -92,13 +100,25 @@ class RootRun:
                 break
             self.slice(owners, usable, summary)
             shared.write_due(f"{homes.STATE}/due", self.known)
+            self.publish_pauses()
         return summary
+
+    def publish_pauses(self) -> None:
+        """What the relay knows of smart hosts that rest, where everybody's mailq can read it."""
+        known, told = Breaker(self.state), Breaker(homes.STATE)
+        for setting in self.config.smarthosts:
+            pause = known.get(setting.name)
+            if pause is not None:
+                told.set(setting.name, pause)
+                os.chmod(f"{homes.STATE}/pauses", 0o644)
+            elif told.get(setting.name) is not None:
+                told.clear(setting.name)
 
     def whose_turn(self) -> list[Owner]:
         """Owners who may have mail that is due, in no order of anybody's choice."""
         found = shared.owners(self.config.queue.shared)
         self.known = {one.name: self.known[one.name] for one in found if one.name in self.known}
-        if not self.force:
+        if not self.wish.force:
             found = shared.with_mail(found, self.known, time.time(), self.config.queue.retry_max)
         found = [one for one in found if one.uid not in self.served]
         random.shuffle(found)
@@ -115,7 +135,7 @@ class RootRun:
                     readers.append((owner, start_reader(owner, theirs)))
                 channels.append((owner.uid, Channel(mine)))
                 directory = f"{self.config.queue.shared}/{owner.name}"
-                channels[-1][1].outbox += encode([settings.pack(self.config, usable, directory, self.force)])
+                channels[-1][1].outbox += encode([settings.pack(self.config, usable, directory, self.wish)])
             self.take_over(self.relay(channels, usable), owners, summary)
         finally:
             for _, channel in channels:
@@ -165,7 +185,7 @@ class RootRun:
             elif word in names and value.isdecimal():
                 owner = names.pop(word)
                 self.known[owner.name] = (owner.mark, int(value))
-                if self.force or int(value) > time.time():
+                if self.wish.force or int(value) > time.time():
                     self.served.add(owner.uid)
         self.served |= {one.uid for one in names.values()}  # their readers failed; not again in this run
 
