@@ -8,6 +8,7 @@ the answer is always tomllib's and only tomllib says what is wrong. A property t
 
 from __future__ import annotations
 
+import errno
 import posix
 
 from sendmail_py.errors import ConfigError, printable
@@ -20,6 +21,7 @@ BLANKS = " \t"
 # Control characters that TOML forbids; a carriage return is allowed before a line feed, but rare.
 CONTROL = bytes([*range(9), *range(11, 32), 127])
 MOST_DIGITS = 18
+HIDDEN = "; everybody who sends must be able to (chmod 644; a password belongs in a password_file)"
 LARGEST_FILE = 1 << 20
 
 
@@ -40,20 +42,40 @@ def contents_if_there(path: str, hidden_is_missing: bool = False) -> bytes | Non
 
 
 def contents(path: str) -> bytes:
-    """A file's octets; ConfigError when it cannot be read."""
+    """A file's octets; ConfigError when it cannot be read.
+
+    A pipe is read to its end (a shell's `<(...)`), but nobody is waited for who might open it one day.
+    """
     octets = b""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
         try:
-            while chunk := posix.read(fd, 65536):
+            while chunk := some(fd):
                 octets += chunk
                 if len(octets) > LARGEST_FILE:
                     raise ConfigError(f"{printable(path)}: too long for a configuration (at most 1 MiB)")
+            if not octets and is_pipe(fd):
+                raise ConfigError(f"{printable(path)}: cannot read it: a pipe into which nobody writes")
         finally:
             posix.close(fd)
     except OSError as problem:
-        raise ConfigError(f"{printable(path)}: cannot read it: {problem.strerror}") from None
+        hint = HIDDEN if problem.errno == errno.EACCES and path.startswith("/etc/") else ""
+        raise ConfigError(f"{printable(path)}: cannot read it: {problem.strerror}{hint}") from None
     return octets
+
+
+def some(fd: int) -> bytes:
+    """The next octets, b"" at the end; who has opened a pipe to write is waited for."""
+    try:
+        return posix.read(fd, 65536)
+    except BlockingIOError:
+        posix.set_blocking(fd, True)
+        return posix.read(fd, 65536)
+
+
+def is_pipe(fd: int) -> bool:
+    """Whether an open file is a pipe or fifo (S_ISFIFO of inode(7); to import `stat` would cost more)."""
+    return posix.fstat(fd).st_mode & 0o170000 == 0o010000
 
 
 def subset(octets: bytes) -> dict[str, object] | None:

@@ -21,7 +21,7 @@ PLAIN = (str, int, float, bool)
 
 
 class Wish:
-    """What is to be tried: if `force`, what is not due too; `only` what passes the filters of -qI and so on."""
+    """What is to be tried: if `force`, also what is not due; `only` what passes these filters (-qI ...)."""
 
     __slots__ = ("force", "only")
 

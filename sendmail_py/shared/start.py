@@ -7,6 +7,7 @@ end are killed. One such flush at a time; it goes on in slices until nothing tha
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import random
@@ -193,12 +194,13 @@ class RootRun:
 def prepare_state(account: rights.Account) -> str:
     """The relay's folder, made if it is missing: for what it knows of smart hosts, and big copies."""
     folder = f"{homes.STATE}/relay"
-    os.makedirs(homes.STATE, 0o755, exist_ok=True)
-    try:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(homes.STATE)
+        os.chmod(homes.STATE, 0o755)  # noqa: S103 (whatever the umask; mailq reads why mail waits)
+    with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
-        os.chown(folder, account.uid, account.gid)
-    except FileExistsError:
-        pass
+    if os.stat(folder, follow_symlinks=False).st_uid != account.uid:
+        os.chown(folder, account.uid, account.gid, follow_symlinks=False)
     return folder
 
 
