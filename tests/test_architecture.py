@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "relay": {"mail", "policy", "spool", *FLOOR},
     "shared": {"mail", "policy", "spool", "relay", *FLOOR},
     "commands": {"mail", "policy", "spool", "submission", *FLOOR},
-    "admin": {"mail", "policy", "spool", "submission", "relay", *FLOOR},
+    "admin": {"mail", "policy", "spool", "submission", "relay", "shared", *FLOOR},
 }
 LEAN = {"", "mail", "policy", "spool", "submission", "commands"}
 
@@ -49,6 +49,7 @@ DOORS = {
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked
     ("relay.opening", "sendmail_py.relay.dane"),  # only when DNS is asked about certificates
     ("commands.mailq", "sendmail_py.shared.asking"),  # only for root, who sees everybody's queue
+    ("commands.sendmail", "sendmail_py.relay.direct"),  # only where there is no queue
     ("commands.shared_run", "sendmail_py.shared.start"),  # only when an owner may have mail that is due
     ("commands.verify", "sendmail_py.relay.smarthost"),  # who knows which smart hosts are tried
     ("admin.explain", "sendmail_py.commands.options"),  # who knows sendmail's arguments

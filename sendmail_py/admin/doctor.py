@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import click
 
-from sendmail_py.admin import bundle, check, domains, launcher, setting
+from sendmail_py.admin import bundle, check, domains, launcher, setting, shared_spool
 from sendmail_py.admin.install import package_folder
 from sendmail_py.admin.setting import count, span
 from sendmail_py.errors import EX_CONFIG, EX_OK, EX_UNAVAILABLE, ConfigError, printable
@@ -61,6 +61,7 @@ def findings(file: str | None, resolver: Resolver | None) -> Iterator[Finding]:
         raise click.exceptions.Exit(EX_CONFIG) from None
     yield from configuration(found)
     yield from spool(found)
+    yield from shared_spool.findings(found)
     yield from sender(found)
     if resolver is not None:
         yield from network(found, resolver)
@@ -190,9 +191,10 @@ def queue(found: Config) -> Iterator[Finding]:
             left = span(pause.until - now)
             reason = printable(pause.reason, 300)
             yield BAD, f"smart host {printable(name, 64)} is left alone for {left} after a fault: {reason}"
-    failed = len(opened.failed())
+    failed, reports = opened.count_failed()
     if failed:
-        yield WARN, f"{count(failed)} failed for good; see: sendmail-py queue list --failed"
+        told = f", {reports} of them reports that nobody got" if reports else ""
+        yield WARN, f"{count(failed)} failed for good{told}; see: sendmail-py queue list --failed"
     ages = [now - os.stat(os.path.join(folder, "queue", one.queue_id)).st_mtime for one in waiting[:1]]
     if ages and ages[0] > OLD:
         text = f"{count(len(waiting))} waiting, the oldest for {span(ages[0])}; does cron run sendmail -q?"

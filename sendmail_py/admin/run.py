@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import click
 
-from sendmail_py.admin import selection, setting
+from sendmail_py.admin import selection, setting, shared_spool
 from sendmail_py.admin.setting import count, size, span
 from sendmail_py.errors import EX_OK, EX_TEMPFAIL, ConfigError
 from sendmail_py.policy.config import Config
@@ -33,6 +33,8 @@ def flush(file: str | None, limit: int, wait: bool, timeout: int | None) -> int:
     config = setting.load(file)
     if not config.smarthosts:
         raise ConfigError("no smart host is configured; the queue waits, see sendmail-py.toml(5)")
+    if config.queue.shared:
+        return shared_spool.flush(config, watch_for_stop())
     spool, stop = setting.spool(config), watch_for_stop()
     deadline = time.monotonic() + timeout if timeout is not None else None
     summary = once(config, spool, stop, limit)
@@ -40,9 +42,7 @@ def flush(file: str | None, limit: int, wait: bool, timeout: int | None) -> int:
         if deadline is not None and time.monotonic() >= deadline:
             break
         time.sleep(PAUSE)
-        again = relay.run(config, spool, stop=stop)
-        summary.delivered += again.delivered
-        summary.failed += again.failed
+        summary.add(relay.run(config, spool, stop=stop))
     return told(spool, summary)
 
 

@@ -45,6 +45,12 @@ def spool(found: Config) -> Spool:
     return Spool(found.queue.directory)
 
 
+def announce(found: Config) -> None:
+    """After a command that may have made mail due: tell root's flush, if it is the one that sends it."""
+    if found.queue.shared:
+        shared.announce(found.queue.shared, found.queue.directory)
+
+
 def asks() -> bool:
     """Whether there is a person to ask."""
     return sys.stdin is not None and sys.stdin.isatty()

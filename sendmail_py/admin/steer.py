@@ -24,7 +24,7 @@ from sendmail_py.errors import EX_OK, EX_TEMPFAIL, DataError, UsageError, printa
 from sendmail_py.policy.config import Config
 from sendmail_py.relay import senders
 from sendmail_py.relay.reporter import Reporter
-from sendmail_py.spool import draft, refused, steering
+from sendmail_py.spool import draft, refused, shared, steering
 from sendmail_py.spool.claim import Claim, open_message
 from sendmail_py.spool.queue import FOREVER, Spool, Waiting
 from sendmail_py.spool.steering import BusyError
@@ -74,6 +74,7 @@ def carry_out(config: Config, verb: str, past: str, given: dict[str, Any], step:
             continue
         maillog.record(message.queue_id, [("status", past)], "by sendmail-py")
         done += 1
+    setting.announce(config)
     click.echo(f"{past} {count(done)}")
     return status
 
@@ -225,7 +226,10 @@ def import_(file: str | None, paths: tuple[str, ...]) -> int:
 
     A recipient that was delivered stays so; one that failed is tried again.
     """
-    spool = setting.spool(setting.load(file))
+    config = setting.load(file)
+    if config.queue.shared:
+        config.queue.directory = shared.make(config.queue.shared, os.geteuid())
+    spool = setting.spool(config)
     for path in paths:
         name = os.path.basename(path)
         folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
@@ -238,6 +242,7 @@ def import_(file: str | None, paths: tuple[str, ...]) -> int:
             os.close(folder)
         maillog.record(queue_id, [("status", "queued")], f"imported from {printable(path)}")
         click.echo(queue_id)
+    setting.announce(config)
     click.echo(f"imported {count(len(paths))}")
     return EX_OK
 
