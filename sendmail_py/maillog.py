@@ -30,10 +30,12 @@ class Log:
     fd      the open file of a process that logs much, -1 if it is not kept open
     second  when that was opened (seconds since the epoch); every second anew, for those who rename it
     stamp   that second as a time stamp
+    heads   what lines of that second begin with, by tag
     sink    takes the lines instead, in a process that cannot write to the log itself
+    held    lines for a file that wait for `flush`, None when each is written at once
     """
 
-    __slots__ = ("fd", "form", "kept", "opened", "second", "sink", "stamp", "tag", "to")
+    __slots__ = ("fd", "form", "heads", "held", "kept", "opened", "second", "sink", "stamp", "tag", "to")
 
     def __init__(self) -> None:
         self.to = "syslog"
@@ -44,6 +46,8 @@ class Log:
         self.fd = -1
         self.second = 0
         self.stamp = ""
+        self.heads: dict[str, str] = {}
+        self.held: list[bytes] | None = None
         self.sink: Callable[[str], None] | None = None
 
 
@@ -62,6 +66,24 @@ def configure(to: str, form: str, tag: str = TAG) -> None:
 def keep_open() -> None:
     """Keep a log file open between lines, in a process that writes many and forks none that closes it."""
     log.kept = True
+
+
+def gather(on: bool = True) -> None:
+    """Write lines to a file together when `flush` is called, until it is switched off."""
+    flush()
+    log.held = [] if on else None
+
+
+def flush() -> None:
+    """Write the lines that wait; never raises."""
+    lines = []
+    while log.held:
+        lines.append(log.held.pop(0))  # one by one: another thread may be adding
+    if lines:
+        try:
+            put(b"".join(lines))
+        except (OSError, ValueError):
+            return
 
 
 def open_now() -> None:
@@ -112,6 +134,7 @@ def timestamp() -> str:
     if now != log.second:
         log.stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
         log.second = now
+        log.heads = {}
         reopen()
     return log.stamp
 
@@ -137,7 +160,7 @@ def write(line: str, part: str = "") -> None:
         if log.to == "syslog":
             to_syslog(line, tag)
         elif log.form == "text":
-            to_file(f"{timestamp()} {posix.uname()[1]} {tag}[{posix.getpid()}]: {line}")
+            to_file(head(tag) + line)
         else:
             to_file(line)
     except (OSError, ValueError):
@@ -152,12 +175,27 @@ def to_syslog(line: str, tag: str) -> None:
     syslog.syslog(syslog.LOG_INFO, line)
 
 
+def head(tag: str) -> str:
+    """What a line of this second begins with."""
+    stamp = timestamp()
+    if tag not in log.heads or not log.kept:
+        log.heads[tag] = f"{stamp} {posix.uname()[1]} {tag}[{posix.getpid()}]: "
+    return log.heads[tag]
+
+
 def to_file(line: str) -> None:
-    """One write per line with O_APPEND, so that lines of several processes never mix."""
+    """To standard error or a file, now or with others."""
     octets = line.encode("utf-8", "backslashreplace") + b"\n"
     if log.to == "stderr":
         posix.write(2, octets)
-        return
+    elif log.held is None:
+        put(octets)
+    else:
+        log.held.append(octets)
+
+
+def put(octets: bytes) -> None:
+    """One write of whole lines with O_APPEND, so that those of several processes never mix."""
     fd = log.fd if log.fd >= 0 else posix.open(log.to, APPEND, 0o640)
     if log.kept:
         log.fd = fd

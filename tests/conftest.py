@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / ".local" / "state"))
     monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.setenv("SENDMAIL_PY_MASQUERADE_DNS", "false")  # but in the tests about it
     monkeypatch.chdir(tmp_path)
     before = os.umask(0o022)
     yield

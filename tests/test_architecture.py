@@ -54,6 +54,9 @@ DOORS = {
     ("commands.verify", "sendmail_py.relay.smarthost"),  # who knows which smart hosts are tried
     ("admin.explain", "sendmail_py.commands.options"),  # who knows sendmail's arguments
     ("policy.aliases", "sendmail_py.policy.alias_files"),  # only for included lists and ~/.forward
+    ("submission.submit", "sendmail_py.spool.servers"),  # only for large messages
+    ("submission.submit", "sendmail_py.submission.owners"),  # only for lists with owners, and folders
+    ("policy.aliases", "sendmail_py.policy.local_targets"),  # only where folders or programs are allowed
     ("policy.aliases", "sendmail_py.policy.alias_index"),  # only to make an index of a big alias file
     ("policy.config", "sendmail_py.policy.users_table"),  # only for big configuration files
     ("policy.config", "sendmail_py.policy.explain"),  # only for faults, for people, and for tomllib

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from sendmail_py.admin import layout, units
 from sendmail_py.commands import options
 from sendmail_py.errors import NotPermittedError
 from sendmail_py.policy import aliases, config, identity
@@ -198,7 +199,8 @@ def test_the_family_is_reached_by_login_and_list(tmp_path: Path) -> None:
     assert known.resolve(b"backup", host) == [b"ann@isp.example"]
     fresh = aliases.load([str(tmp_path / "aliases")], found.aliases.default)
     assert fresh.resolve(b"family", host) == [b"ann@isp.example", b"bob@mail.example"]
-    assert fresh.owner(host) == b"ann@isp.example"
+    assert fresh.owners == [b"owner-family"] * 2
+    assert fresh.owner(b"owner-family", host) == b"ann@isp.example"
 
 
 # --- callers ------------------------------------------------------------------------------------------------
@@ -216,7 +218,8 @@ def test_the_crontab_flushes_every_minute_and_at_the_start() -> None:
     every_minute, at_start, daily = lines
     assert every_minute.split()[:5] == ["*"] * 5
     assert at_start.startswith("@reboot")
-    assert all(line.endswith('"$HOME/bin/sendmail" -q') for line in (every_minute, at_start))
+    assert every_minute == units.crontab('"$HOME/bin/sendmail"', 21)
+    assert at_start.endswith('"$HOME/bin/sendmail" -q')
     assert len(daily.split(None, 5)) == 6
     assert parsed(["-q"]).mode == "flush"
 
@@ -233,6 +236,19 @@ def unit(name: str) -> configparser.ConfigParser:
     found.optionxform = str  # type: ignore[assignment,method-assign]
     found.read(EXAMPLES / "systemd" / name)
     return found
+
+
+INSTALLED = {f"systemd/{name}": text for name, text in {**units.user_units(), **units.system_units()}.items()}
+INSTALLED |= {
+    "network/NetworkManager-dispatcher": units.hooks()[layout.DISPATCHER],
+    "network/if-up": units.hooks()[layout.IF_UP],
+    "cron.d": units.cron(21),
+}
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_what_is_installed_is_what_the_example_shows(name: str) -> None:
+    assert (EXAMPLES / name).read_text() == INSTALLED[name]
 
 
 def test_the_timer_starts_the_service_that_flushes() -> None:

@@ -92,7 +92,7 @@ def documented_options(text: str) -> dict[str, str]:
     """Each option that has an entry of its own, with the rest of that line."""
     found = {}
     for item in items(part(text, "OPTIONS")):
-        entry_of = re.match(r"Fl (-[a-z]+|[A-Za-z])(?: (.*))?$", item)
+        entry_of = re.match(r"Fl (-[a-z-]+|[A-Za-z])(?: (.*))?$", item)
         if entry_of:
             assert entry_of[1] not in found, f"-{entry_of[1]} stands twice"
             found[entry_of[1]] = entry_of[2] or ""
@@ -101,6 +101,7 @@ def documented_options(text: str) -> dict[str, str]:
 
 def test_every_option_has_its_entry_and_no_other() -> None:
     known = set(options.OPTIONS) | {word[1:] for word in long_options()}
+    known |= {f"-{word.decode()}" for word in options.LONG_OPTIONS}
     assert set(documented_options(page("sendmail.8"))) == known
 
 
@@ -152,10 +153,11 @@ def errors_raised() -> list[type[errors.SendmailError]]:
 def test_every_record_letter_is_described_and_no_other() -> None:
     compared = [
         node.comparators[0].value
-        for node in ast.walk(ast.parse(inspect.getsource(entry.record)))
+        for function in (entry.decode, entry.record)
+        for node in ast.walk(ast.parse(inspect.getsource(function)))
         if isinstance(node, ast.Compare) and isinstance(node.comparators[0], ast.Constant)
     ]
-    letters = {value.decode() for value in compared if isinstance(value, bytes)}
+    letters = {value.decode() for value in [*compared, *entry.TEXTS] if isinstance(value, bytes)}
     shown = re.findall(r"^\.It Cm ([A-Z])\b", part(page("sendmail-py-spool.5"), "Records"), re.MULTILINE)
     assert sorted(shown) == sorted(letters)
 

@@ -28,15 +28,18 @@ CONFIG |= {"spool", "spool.durable", "spool.shared"}  # where the shared spool h
 SPOOL = {"mail", "mail.envelope", "spool", "spool.durable", "spool.entry", "spool.folders"}
 QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.tries", *SPOOL}
 
-SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.header"}
+SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.everyday"}
+SUBMISSION |= {"mail.header"}
 SUBMISSION |= {"mail.lines", "policy.aliases", "policy.identity", "policy.masquerade", "policy.validity"}
 SUBMISSION |= {"policy.alias_text", "policy.verdicts", "spool.draft"}
 SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit"}
 SUBMISSION |= {"spool.usage"}
 
 MAILQ = {"commands.mailq", "mail.selection", "mail.header", "spool.refused"}
-NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "policy.alias_check"}
-NEWALIASES |= {"policy.alias_files", "policy.alias_text", "policy.aliases", "policy.identity"}
+NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "mail.everyday"}
+NEWALIASES |= {"policy.alias_check"}
+NEWALIASES |= {"policy.alias_files", "policy.alias_text", "policy.local_targets"}
+NEWALIASES |= {"policy.aliases", "policy.identity"}
 SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}
 SMTP |= {"submission.smtp_reply", "submission.smtp_server"}
 FLUSH = {"commands.queue_run", "mail.selection", "commands.shared_run", "commands.signals"}

@@ -20,6 +20,9 @@ MODULES = {
     "aliases": "sendmail_py.commands.newaliases",
     "flush": "sendmail_py.commands.queue_run",
 }
+# What the configuration loads when it is big, whatever the command.
+USERS, CONFIG = "users", "sendmail_py.policy.config"
+LATE = {USERS: "sendmail_py.policy.users_table"}
 
 
 def path_of(package: str, command: str) -> str:
@@ -35,6 +38,9 @@ def write(package: str) -> None:
         if command != START:
             known = set(order(package, MODULES[START], set()))
             put(path_of(package, command), link(package, order(package, module, known)))
+    for name, module in LATE.items():
+        known = set(order(package, CONFIG, set()))
+        put(path_of(package, name), link(package, order(package, module, known)))
 
 
 def put(path: str, content: tuple[Any, ...]) -> None:

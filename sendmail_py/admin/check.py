@@ -23,7 +23,7 @@ def warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """The findings, the worst first."""
     if not config.smarthosts:
         yield "no smart host: mail waits in the queue until a [[smarthost]] is configured"
-    if not config.queue.directory:
+    if not config.queue.directory and config.delivery != "now":
         yield "no home and no queue.directory: there is no place for a spool, nothing can be queued"
     for smarthost in config.smarthosts:
         for text in [*password(smarthost, environ), *files(smarthost)]:

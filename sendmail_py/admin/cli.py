@@ -19,6 +19,9 @@ from sendmail_py.admin.doctor import doctor
 from sendmail_py.admin.explain import explain
 from sendmail_py.admin.install import install
 from sendmail_py.admin.queue import queue
+from sendmail_py.admin.run import flush
+from sendmail_py.admin.timer import timer
+from sendmail_py.admin.uninstall import uninstall
 from sendmail_py.errors import EX_IOERR, EX_NOPERM, EX_OK, EX_SOFTWARE, EX_USAGE, SendmailError, printable
 
 NAME = "sendmail-py"
@@ -116,7 +119,7 @@ def cli() -> None:
     """
 
 
-for command in (install, config, doctor, explain, queue):
+for command in (install, uninstall, timer, config, doctor, explain, queue, flush):
     cli.add_command(command)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import click
 
-from sendmail_py.admin import bundle, check, domains, launcher, setting, shared_spool
+from sendmail_py.admin import bundle, check, domains, launcher, setting, shared_spool, timer
 from sendmail_py.admin.install import package_folder
 from sendmail_py.admin.setting import count, span
 from sendmail_py.errors import EX_CONFIG, EX_OK, EX_UNAVAILABLE, ConfigError, printable
@@ -62,6 +62,7 @@ def findings(file: str | None, resolver: Resolver | None) -> Iterator[Finding]:
     yield from configuration(found)
     yield from spool(found)
     yield from shared_spool.findings(found)
+    yield from caller(found)
     yield from sender(found)
     if resolver is not None:
         yield from network(found, resolver)
@@ -107,8 +108,10 @@ def configuration(found: Config) -> Iterator[Finding]:
 def spool(found: Config) -> Iterator[Finding]:
     """Whether the spool can be written, by its owner only, and is on a disk."""
     folder = found.queue.directory
-    if not folder:
-        return  # the configuration's check says so
+    if not folder:  # else the configuration's check says so
+        if found.delivery == "now":
+            yield OK, "spool: none; the smart host's answer is the exit status, nothing waits here"
+        return
     shown = printable(folder, 4096)
     try:
         status = os.stat(folder)
@@ -144,6 +147,18 @@ def writable(folder: str, good: str) -> Iterator[Finding]:
         yield BAD, f"{printable(folder, 4096)} cannot be written by {check.login()}; set queue.directory"
 
 
+def caller(found: Config) -> Iterator[Finding]:
+    """Whether anything calls the flush."""
+    if found.delivery == "now":
+        return
+    callers = timer.callers(bool(found.queue.shared))
+    if callers:
+        yield OK, f"the queue is flushed by {', '.join(callers)}"
+    else:
+        user = "" if found.queue.shared else " --user"
+        yield WARN, f"nothing seems to flush the queue every minute; run: sendmail-py timer install{user}"
+
+
 def file_system(folder: str) -> str:
     """The kind of file system a folder is on, "" if the system does not say."""
     try:
@@ -152,8 +167,12 @@ def file_system(folder: str) -> str:
     except OSError:
         return ""
     whole = os.path.realpath(folder) + "/"
-    fitting = [(len(at), kind) for at, kind in mounts if whole.startswith(at.rstrip("/") + "/")]
-    return max(fitting, default=(0, ""))[1]
+    deepest, found = 0, ""
+    for at, kind in mounts:
+        place = at.replace("\\040", " ").rstrip("/") + "/"
+        if whole.startswith(place) and len(place) >= deepest:  # of several on one folder the last is seen
+            deepest, found = len(place), kind
+    return found
 
 
 def sender(found: Config) -> Iterator[Finding]:

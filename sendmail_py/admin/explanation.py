@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from sendmail_py.errors import NotPermittedError, SendmailError, printable
 from sendmail_py.mail import address, addresslist, header
-from sendmail_py.mail.envelope import Envelope
+from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.policy import masquerade
 from sendmail_py.policy.aliases import Aliases
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.relay import smarthost
-from sendmail_py.submission import complete, recipients, submit
+from sendmail_py.submission import complete, owners, recipients, submit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ REASONS = {
     "override": "{login} may not use it (masquerade.override, [masquerade.users])",
     "domain": "{fault}; the domain for senders is {target}",
     "also": "the domain is one of masquerade.also, or below one",
-    "exception": "{fault}; {login} is one of masquerade.exceptions",
+    "exception": "{fault}; {local} is one of masquerade.exceptions",
     "completed": "{fault}; completed with the mail domain",
     "completed-invalid": "{fault}; but nobody can answer {target} either: set identity.domain",
-    "owner": "all recipients come from one alias that has an owner",
+    "owner": "for {whose}: of an alias that has an owner",
 }
 
 
@@ -98,7 +98,12 @@ class Explanation:
         login = printable(rules.person.login, SHOWN)
         whose = "the user's" if local == rules.local else f"{printable(local, SHOWN)}'s"
         if rule:
-            words = {"fault": fault or "valid", "login": login, "whose": whose}
+            words = {
+                "fault": fault or "valid",
+                "login": login,
+                "whose": whose,
+                "local": printable(local, SHOWN),
+            }
             return REASONS.get(rule, rule).format(target=printable(rules.target, SHOWN), **words)
         if not before:
             return "the null reverse-path stays null"
@@ -136,10 +141,12 @@ def explain(wish: Wish, fields: list[bytes], rules: SenderRules) -> Explanation:
     found = Explanation(rules)
     settings = rules.config.aliases
     known = TracedAliases(settings.files, settings.default, settings.forward) if wish.aliases else None
+    if known is not None and rules.config.queue.directory and not rules.config.queue.shared:
+        known.maildir, known.agents = settings.maildir, settings.agents
     envelope = Envelope(b"", [])
     of_envelope_sender(found, envelope, wish)
     found.recipients += list(of_recipients(found, envelope, wish, fields, known))
-    of_owner(found, envelope, known)
+    of_owners(found, envelope, known)
     found.header += list(of_header(found, fields))
     if not any(header.name(field) == b"from" and header.unfolded(field) for field in fields):
         author = submit.sender_of(envelope, rules)
@@ -165,22 +172,27 @@ def of_envelope_sender(found: Explanation, envelope: Envelope, wish: Wish) -> No
     found.sender.append(Line("envelope sender", before, after, rule, found.reason(before, rule)))
 
 
-def of_owner(found: Explanation, envelope: Envelope, known: TracedAliases | None) -> None:
-    """One more line if a list's owner is to hear of bad addresses."""
-    if found.status or known is None:
+def of_owners(found: Explanation, envelope: Envelope, known: TracedAliases | None) -> None:
+    """A line more for each owner of a list who is to hear of its bad addresses."""
+    if found.status or known is None or not (known.local or any(known.owned.values())):
         return
     before = envelope.reverse_path
-    submit.send_as_owner(envelope, found.rules, recipients.owner(found.rules.host, known))
-    if envelope.reverse_path != before:
-        found.reverse_path = envelope.reverse_path
-        line = Line("envelope sender", before, envelope.reverse_path, "owner", REASONS["owner"])
-        found.sender.append(line)
+    envelopes = owners.split(envelope, found.rules, known)
+    found.reverse_path = envelopes[0].reverse_path
+    for one in envelopes:
+        if one.rule == b"owner":
+            whose = ", ".join([printable(recipient.address, SHOWN) for recipient in one.recipients])
+            reason = REASONS["owner"].format(whose=whose)
+            found.sender.append(Line("envelope sender", before, one.reverse_path, "owner", reason))
 
 
 def of_recipients(
     found: Explanation, envelope: Envelope, wish: Wish, fields: list[bytes], known: TracedAliases | None
 ) -> Iterator[Line]:
-    """A line for each address that would get the message, in the order in which they were given."""
+    """A line for each address that would get the message, in the order in which they were given.
+
+    Those that do get it are in the envelope then.
+    """
     given = recipients.from_operands(wish.operands)
     if wish.from_header:
         given += recipients.from_header(fields)
@@ -191,12 +203,15 @@ def of_recipients(
         try:
             finals = recipients.expand(one, host, known)
             for final in finals:
-                address.check(final)
+                if not address.is_local_target(final):
+                    address.check(final)
         except SendmailError as fault:
             yield found.refused("recipient", one, fault)
             continue
         for final in finals:
             again = address.canonical(final) in seen
+            if not again:
+                envelope.recipients.append(Recipient(final))
             seen.add(address.canonical(final))
             rule, reason = how(one, final, found.rules, known)
             yield Line("recipient", one, final, rule, reason + ("; a duplicate" if again else ""))

@@ -1,8 +1,9 @@
-"""sendmail-py install: write the launchers of the mail commands, compile the package.
+"""sendmail-py install: for the whole system (see system.py), or launchers in a folder.
 
-Each launcher is a regular file that appears whole or not at all: temporary name, fsync, rename, fsync of
-the folder. What somebody else put under one of the names stays, unless --force is given; all names are
-looked at before the first is written.
+With --bindir the mail commands are written there, and the package is compiled where it is. Each launcher is a
+regular file that appears whole or not at all: temporary name, fsync, rename, fsync of the folder. What
+somebody else put under one of the names stays, unless --force is given; all names are looked at before the
+first is written.
 """
 
 from __future__ import annotations
@@ -19,32 +20,75 @@ import sys
 import click
 
 import sendmail_py
-from sendmail_py.admin import bundle, launcher
-from sendmail_py.errors import CantCreateError, NotPermittedError, SendmailError, UnavailableError, printable
+from sendmail_py.admin import bundle, launcher, layout, setting, system, timers, units
+from sendmail_py.admin.debian import Package
+from sendmail_py.admin.steps import Entry, Step
+from sendmail_py.admin.tree import Tree
+from sendmail_py.errors import (
+    CantCreateError,
+    NotPermittedError,
+    SendmailError,
+    UnavailableError,
+    UsageError,
+    printable,
+)
+from sendmail_py.policy import config
 from sendmail_py.spool import durable
 
 LONGEST_LAUNCHER = 65536
 PATIENCE = 60.0  # seconds for an interpreter to say its version
+SYSTEM_PYTHON = "/usr/bin/python3"
 FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
-@click.command(short_help="Write the mail commands into a folder.")
+@click.command(short_help="Install for the whole system, or write the mail commands into a folder.")
 @click.option(
     "--bindir",
     metavar="DIR",
-    required=True,
     type=click.Path(),
-    help="Folder for the launchers, /usr/local/sbin or ~/bin, say; it is made if it is missing.",
+    help="Only write launchers into this folder, /usr/local/sbin or ~/bin, say; it is made if it is missing.",
 )
-@click.option("--force", is_flag=True, help="Replace files that sendmail-py did not write.")
+@click.option(
+    "--method",
+    type=click.Choice(system.METHODS),
+    help="How to get the name sendmail; default: deb where dpkg is, else alternatives, else links.",
+)
+@click.option(
+    "--timer",
+    type=click.Choice(("cron", "systemd", "none")),
+    help="What flushes the queues every minute; default: cron, else systemd.",
+)
+@click.option("--root", metavar="DIR", type=click.Path(), help="Install into the image below this folder.")
+@click.option(
+    "--force", is_flag=True, help="With --bindir: replace files of others. Else: though a queue is not empty."
+)
+@click.option("--yes", is_flag=True, help="Do not ask whether another mailer's package may be removed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-def install(bindir: str, force: bool, dry_run: bool) -> None:
-    """Write the commands sendmail, mailq, newaliases and runq into a folder.
+def install(  # one argument for each option
+    bindir: str | None,
+    method: str | None,
+    timer: str | None,
+    root: str | None,
+    force: bool,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Install as this system's sendmail; only root can. Or, with --bindir, for yourself.
 
-    They start this Python with this copy of sendmail_py, isolated from the caller's environment.
-    Run it again after an upgrade of Python or of sendmail_py.
+    The commands sendmail, mailq, newaliases and runq start Python isolated from the caller's
+    environment. Run it again after an upgrade of Python or of sendmail_py.
     """
     os.umask(0o022)  # for everybody, whoever installs
+    if bindir is None:
+        install_system(root or "/", method or "", timer or "", force, yes, dry_run)
+    elif method or timer or root:
+        raise click.UsageError("--bindir writes launchers only, without --method, --timer and --root.")
+    else:
+        install_launchers(bindir, force, dry_run)
+
+
+def install_launchers(bindir: str, force: bool, dry_run: bool) -> None:
+    """The commands in a folder, with the package where it is."""
     folder = os.path.abspath(os.path.expanduser(bindir))
     package = package_folder()
     interpreter = find_interpreter()
@@ -59,6 +103,72 @@ def install(bindir: str, force: bool, dry_run: bool) -> None:
         warn("the package cannot be compiled where it is; every command will start slowly")
     for text in for_everybody([interpreter, f"{package}/sendmail_py/__init__.py"]):
         warn(text)
+
+
+def install_system(root: str, method: str, timer: str, force: bool, yes: bool, dry_run: bool) -> None:
+    """The whole of it: see system.py."""
+    tree = Tree(os.path.abspath(root))
+    refuse_ordinary_user(tree, dry_run)
+    interpreter = system_interpreter()
+    wanted = system.Wanted(tree, package_folder(), interpreter)
+    wanted.method = method or system.method_for(tree)
+    wanted.log = log_file(tree)
+    if not force:
+        system.refuse_waiting(tree)
+    todo = system.plan(wanted)
+    if wanted.log and tree.is_folder(os.path.dirname(layout.LOGROTATE)):
+        todo.append(Entry(layout.LOGROTATE, units.rotation(wanted.log).encode()))
+    kind = timer or ("" if timers.installed(tree) else timers.kind_for(tree))
+    calling = timers.steps(tree, kind)
+    if dry_run:
+        for step in todo + calling:
+            click.echo(f"would {printable(step.text)}")
+        return
+    if not yes:
+        agree(todo)
+    system.install(wanted, todo, calling, click.echo)
+    if kind == "none":
+        warn("nothing calls `sendmail -q` here; mail waits until something does, see sendmail-py(8)")
+    for text in for_everybody([interpreter]):
+        warn(text)
+    if tree.is_folder("/etc/apparmor.d"):
+        click.echo(units.apparmor(interpreter))
+
+
+def agree(todo: list[Step]) -> None:
+    """Another mailer's package goes only if somebody agrees."""
+    gone = [name for step in todo if isinstance(step, Package) for name in step.displaced]
+    if gone:
+        if not setting.asks():
+            raise UsageError(f"{', '.join(gone)} would be removed (and not purged); --yes agrees")
+        click.confirm(f"Remove {', '.join(gone)} in favour of sendmail-py?", abort=True, err=True)
+
+
+def refuse_ordinary_user(tree: Tree, dry_run: bool) -> None:
+    """Only root installs for all; anybody may look at what would be done, or make an image of their own."""
+    if tree.is_live and os.geteuid() != 0 and not dry_run:
+        raise NotPermittedError("only root can install for the system; for yourself: --bindir ~/bin")
+
+
+def system_interpreter() -> str:
+    """The system's own Python if it is new enough, whatever runs this: all that we need is copied."""
+    check = "import sys; print(sys.version_info >= (3, 11))"
+    try:
+        done = subprocess.run(  # noqa: S603 (root's)
+            [SYSTEM_PYTHON, launcher.OPTIONS, "-c", check], capture_output=True, timeout=PATIENCE, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return find_interpreter()
+    return SYSTEM_PYTHON if done.stdout == b"True\n" else find_interpreter()
+
+
+def log_file(tree: Tree) -> str:
+    """Our log file by the system's configuration, "" when it has none or is broken."""
+    try:
+        to = config.load({}, tree.path(f"{layout.CONFIG_FOLDER}/config.toml")).log.to
+    except SendmailError:
+        return ""
+    return to if to.startswith("/") else ""
 
 
 def warn(text: str) -> None:

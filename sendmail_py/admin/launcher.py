@@ -9,6 +9,7 @@ caller tries again after an upgrade. Pure: paths in, octets out.
 from __future__ import annotations
 
 import shlex
+import sys
 
 from sendmail_py.admin import bundle
 from sendmail_py.errors import EX_TEMPFAIL, UnavailableError, printable
@@ -36,7 +37,8 @@ import gc, sys
 gc.disable()
 try:
     try:
-        with open({bundle}, "rb") as file:
+        tag = sys.implementation.cache_tag + ".pyc"
+        with open({bundle} + tag, "rb") as file:
             octets = file.read()
         magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
         if octets.startswith(magic):
@@ -44,7 +46,7 @@ try:
             body, *first = marshal.loads(octets[len(magic):])
             space = {{"__name__": "sendmail_py.commands.preload"}}
             exec(body, space)
-            space["begin"](magic, {bundles}, {package} + "/sendmail_py", *first)
+            space["begin"](magic, {bundles} + tag, {package} + "/sendmail_py", *first)
     except (OSError, EOFError, TypeError, ValueError):
         pass
     path, sys.path = sys.path, [{package}]
@@ -68,12 +70,18 @@ def text(interpreter: str, package: str, others: list[str]) -> bytes:
     more = f" + {others!a}" if others else ""
     body = BODY.format(
         package=ascii(package),
-        bundle=ascii(bundle.path_of(f"{package}/sendmail_py", bundle.START)),
-        bundles=ascii(bundle.path_of(f"{package}/sendmail_py", "{}")),
+        bundle=ascii(untagged(package, bundle.START)),
+        bundles=ascii(untagged(package, "{}")),
         others=more,
         status=EX_TEMPFAIL,
     )
     return b"\n".join([start(interpreter), MARKER, body.encode("ascii")])
+
+
+def untagged(package: str, command: str) -> str:
+    """The path of a bundle but for its end, the kind of interpreter: that may be another one day."""
+    path = bundle.path_of(f"{package}/sendmail_py", command)
+    return path.removesuffix(f"{sys.implementation.cache_tag}.pyc")
 
 
 def start(interpreter: str) -> bytes:

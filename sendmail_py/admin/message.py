@@ -163,6 +163,9 @@ def describe(message: Message, now: float) -> Iterator[str]:
     yield f"from    <{printable(envelope.reverse_path)}>"
     if envelope.rule:
         yield f"        was <{printable(envelope.original)}>, changed by the rule {printable(envelope.rule)}"
+    for field, rule, old, new in envelope.changes:
+        before, after = printable(old, 320), printable(new, 320)
+        yield f"header  {printable(field)}: <{after}> was <{before}>, changed by the rule {printable(rule)}"
     for name, value in (("body", envelope.body), ("ret", envelope.ret), ("envid", envelope.envid)):
         if value:
             yield f"{name:7} {printable(value)}"

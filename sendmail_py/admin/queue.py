@@ -64,9 +64,14 @@ def footnotes(config: Config, spool: Spool, now: float) -> None:
         if pause is not None and pause.until > now:
             until = setting.moment(pause.until, now)
             click.echo(f"smart host {smarthost.name} is left alone until {until}: {printable(pause.reason)}")
-    failed = len(spool.failed())
+    try:
+        failed, reports = spool.count_failed()
+    except OSError as error:  # the queue itself was listed
+        click.echo(f"sendmail-py: {printable(error.filename or '')}: {error.strerror}", err=True)
+        return
     if failed:
-        click.echo(f"{count(failed)} failed; see sendmail-py queue list --failed")
+        told = f", {reports} of them undeliverable reports" if reports else ""
+        click.echo(f"{count(failed)} failed{told}; see sendmail-py queue list --failed")
 
 
 @queue.command()

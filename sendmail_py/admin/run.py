@@ -9,15 +9,17 @@ from collections.abc import Callable
 
 import click
 
+from sendmail_py.admin import loop as endless
 from sendmail_py.admin import selection, setting, shared_spool
 from sendmail_py.admin.setting import count, size, span
-from sendmail_py.errors import EX_OK, EX_TEMPFAIL, ConfigError
+from sendmail_py.errors import EX_OK, EX_TEMPFAIL, ConfigError, UsageError
 from sendmail_py.policy.config import Config
 from sendmail_py.relay import flush as relay
 from sendmail_py.relay.flush import Summary
 from sendmail_py.spool.queue import Spool
 
 PAUSE = 1.0  # seconds between two looks at what is due, with --wait
+EVERY, DRAIN = 30, 6  # seconds; with --loop
 
 
 @click.command()
@@ -25,13 +27,29 @@ PAUSE = 1.0  # seconds between two looks at what is due, with --wait
 @click.option("--limit", metavar="N", type=click.IntRange(0), default=0, help="At most N messages.")
 @click.option("--wait", is_flag=True, help="Go on until the queue is empty or --timeout is over.")
 @click.option("--timeout", metavar="TIME", callback=selection.seconds, help="With --wait: longest time.")
-def flush(file: str | None, limit: int, wait: bool, timeout: int | None) -> int:
+@click.option("--loop", is_flag=True, help="Go on for ever: send mail as it arrives, and when it is due.")
+@click.option("--every", metavar="TIME", callback=selection.seconds, help="With --loop: longest pause; 30s.")
+@click.option("--drain", metavar="TIME", callback=selection.seconds, help="With --loop: see --help; 6s.")
+def flush(
+    file: str | None,
+    limit: int,
+    wait: bool,
+    timeout: int | None,
+    loop: bool,
+    every: int | None,
+    drain: int | None,
+) -> int:
     """Send what is in the queue now, due or not.
 
-    SIGTERM and interrupt finish the message in hand. Status 75 when mail is left.
+    SIGTERM and interrupt finish the message in hand. Status 75 when mail is left. With --loop they end it
+    with status 0; what is due is still sent for the time of --drain.
     """
+    if (limit or wait) if loop else (every is not None or drain is not None):
+        raise UsageError("--every and --drain go with --loop; --limit and --wait do not")
+    if loop:
+        return endless.Loop(file, max(1, every or EVERY), DRAIN if drain is None else drain).run()
     config = setting.load(file)
-    if not config.smarthosts:
+    if not (config.smarthosts or config.aliases.maildir or config.aliases.agents):
         raise ConfigError("no smart host is configured; the queue waits, see sendmail-py.toml(5)")
     if config.queue.shared:
         return shared_spool.flush(config, watch_for_stop())

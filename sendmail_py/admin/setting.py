@@ -40,6 +40,8 @@ def load(file: str | None) -> Config:
 
 def spool(found: Config) -> Spool:
     """The spool of this configuration; nothing is created. Raises ConfigError when there is no place."""
+    if not found.queue.directory and found.delivery == "now":
+        raise ConfigError("there is no queue: mail is relayed while the caller waits, see delivery")
     if not found.queue.directory:
         raise ConfigError("no home and no queue.directory: there is no place for a spool")
     return Spool(found.queue.directory)

@@ -11,7 +11,7 @@ import click
 from sendmail_py.errors import EX_OK, EX_TEMPFAIL
 from sendmail_py.policy import homes
 from sendmail_py.policy.config import Config
-from sendmail_py.shared import rights, start
+from sendmail_py.shared import rights, seats, start
 from sendmail_py.spool import shared
 
 OK, WARN, BAD = "ok", "warn", "bad"
@@ -73,7 +73,7 @@ def secrets(config: Config) -> Iterator[tuple[str, str]]:
 
 def code() -> Iterator[tuple[str, str]]:
     """Whether everybody's reader can read the program."""
-    folder = start.PACKAGE
+    folder = seats.PACKAGE
     while folder not in ("", "/"):
         if os.stat(folder).st_mode & 0o005 != 0o005:
             yield BAD, f"{folder}: not everybody may read the program in it, so only root's mail leaves"

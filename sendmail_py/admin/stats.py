@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -20,6 +20,7 @@ from sendmail_py.policy.config import Config
 from sendmail_py.spool import refused
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.queue import Spool, Waiting
+from sendmail_py.spool.tries import is_due
 
 # What each number means, in the order in which they are shown.
 MEASURES = {
@@ -39,30 +40,32 @@ MEASURES = {
 def measure(config: Config, spool: Spool, now: float) -> dict[str, int]:
     """All numbers, by name."""
     listing, failed = spool.listing(), spool.failed()
+    longest = config.queue.retry_max
     arrived = int(listing[0].queue_id, 16) / 65536 if listing else now
     breaker = Breaker(spool.directory)
     pauses = [breaker.get(one.name) for one in config.smarthosts]
     held = [one for one in listing if one.is_held(now)]
     return {
         "messages": len(listing),
-        "octets": octets(f"{spool.directory}/queue", listing),
+        "octets": octets(spool.queue_folder, listing),
         "age": max(0, int(now - arrived)),
         "untried": sum(not one.tries_name for one in listing),
-        "due": sum(one.next <= now for one in listing) - sum(one.next <= now for one in held),
+        "due": sum(is_due(one.next, now, longest) and not one.is_held(now) for one in listing),
         "held": len(held),
         "failed": len(failed),
-        "failed_octets": octets(f"{spool.directory}/failed", failed),
+        "failed_octets": octets(spool.failed_folder, failed),
         "paused": sum(one is not None and one.until > now for one in pauses),
         "refused": len({sender for _, sender in refused.read(spool.directory)}),
     }
 
 
-def octets(folder: str, listing: list[Waiting]) -> int:
+def octets(folder: Callable[[], int], listing: list[Waiting]) -> int:
     """The sizes of queue files; those that left meanwhile are left out."""
     total = 0
+    fd = folder() if listing else -1
     for one in listing:
         try:
-            total += os.stat(f"{folder}/{one.queue_id}", follow_symlinks=False).st_size
+            total += os.stat(one.queue_id, dir_fd=fd, follow_symlinks=False).st_size
         except FileNotFoundError:
             continue
     return total

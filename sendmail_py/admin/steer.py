@@ -20,7 +20,15 @@ from sendmail_py.admin import selection, setting
 from sendmail_py.admin.message import Message
 from sendmail_py.admin.selection import Selection
 from sendmail_py.admin.setting import count
-from sendmail_py.errors import EX_OK, EX_TEMPFAIL, DataError, UsageError, printable
+from sendmail_py.errors import (
+    EX_DATAERR,
+    EX_OK,
+    EX_TEMPFAIL,
+    DataError,
+    SendmailError,
+    UsageError,
+    printable,
+)
 from sendmail_py.policy.config import Config
 from sendmail_py.relay import senders
 from sendmail_py.relay.reporter import Reporter
@@ -224,27 +232,43 @@ def copy(message: Message, path: str) -> None:
 def import_(file: str | None, paths: tuple[str, ...]) -> int:
     """Put queue files, as export writes them, into the queue, each as a new message.
 
-    A recipient that was delivered stays so; one that failed is tried again.
+    A recipient that was delivered stays so; one that failed is tried again. Files that cannot be imported are
+    told (status 65) and hinder no other.
     """
     config = setting.load(file)
     if config.queue.shared:
         config.queue.directory = shared.make(config.queue.shared, os.geteuid())
     spool = setting.spool(config)
+    done = 0
     for path in paths:
-        name = os.path.basename(path)
-        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            queue_id = import_one(spool, path)
+        except (OSError, SendmailError) as fault:
+            reason = fault.strerror if isinstance(fault, OSError) else str(fault)
+            sys.stderr.write(f"sendmail-py: {printable(path, 4096)}: {reason}\n")
+            continue
+        click.echo(queue_id)
+        done += 1
+    setting.announce(config)
+    click.echo(f"imported {count(done)}")
+    return EX_OK if done == len(paths) else EX_DATAERR
+
+
+def import_one(spool: Spool, path: str) -> str:
+    """Queue a file as a new message; its id. OSError, SendmailError."""
+    name = os.path.basename(path)
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
         claim = Claim(folder, name, "", open_message(folder, name, os.O_RDONLY))
         try:
             claim.check()
             queue_id = insert(spool, claim)
         finally:
             claim.release()
-            os.close(folder)
-        maillog.record(queue_id, [("status", "queued")], f"imported from {printable(path)}")
-        click.echo(queue_id)
-    setting.announce(config)
-    click.echo(f"imported {count(len(paths))}")
-    return EX_OK
+    finally:
+        os.close(folder)
+    maillog.record(queue_id, [("status", "queued")], f"imported from {printable(path)}")
+    return queue_id
 
 
 def insert(spool: Spool, claim: Claim) -> str:

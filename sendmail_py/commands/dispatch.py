@@ -52,7 +52,8 @@ def main() -> NoReturn:
 def guarded(request: Request, stdin_open: bool) -> int:
     """The command's exit status; a fault costs one line on standard error, whatever it is."""
     try:
-        return run(request, stdin_open)
+        status = run(request, stdin_open)
+        sys.stdout.flush()  # output that cannot be written is no success
     except SendmailError as fault:
         complain(request, str(fault))
         return fault.status
@@ -63,9 +64,13 @@ def guarded(request: Request, stdin_open: bool) -> int:
     except OSError as error:
         complain(request, f"{error.strerror or 'input or output error'}: {error.filename or ''}".rstrip(": "))
         return EX_TEMPFAIL
+    except MemoryError:
+        complain(request, "out of memory; try again")
+        return EX_TEMPFAIL
     except Exception as error:  # never a traceback
         complain(request, f"internal error, please report it: {type(error).__name__} {origin(error)}")
         return EX_SOFTWARE
+    return status
 
 
 def run(request: Request, stdin_open: bool) -> int:

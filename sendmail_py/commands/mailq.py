@@ -57,14 +57,13 @@ def run(request: Request, stdin_open: bool) -> int:
 def own(request: Request, config: Config, total: Total, owner: str = "") -> None:
     """One queue: a message at a time, a reader may stop."""
     spool = Spool(config.queue.directory)
-    waiting = spool.listing()
     where = homes.STATE if config.queue.shared else config.queue.directory
     pause = general_reason(where, [host.name for host in config.smarthosts])
     refusals = refused.read(config.queue.directory)
     busy = locked_files()
     hold_unknown, now = config.queue.on_unknown == "hold", time.time()
     write = as_json if request.json else as_text
-    for one in waiting:
+    for one in spool.messages():
         try:
             listed = spool.read(one)
         except (SendmailError, OSError) as fault:
@@ -80,9 +79,8 @@ def own(request: Request, config: Config, total: Total, owner: str = "") -> None
         sys.stdout.write(write(listed, state, refusal(listed, refusals) or pause))
         total.messages += 1
         total.octets += listed.size
-    failed = 0 if request.json else len(spool.failed())
-    if failed:
-        sys.stdout.write(f"({failed} failed: see sendmail-py queue list --failed)\n")
+    if not request.json:
+        sys.stdout.write(failures(request, spool))
 
 
 def head(total: Total, owner: str) -> None:
@@ -109,6 +107,17 @@ def everybody(request: Request, config: Config, total: Total) -> None:
         for words in [line.split() for line in lines if line[:3] == "-- "]:
             total.octets += int(words[1]) * 1024
             total.messages += int(words[4])
+
+
+def failures(request: Request, spool: Spool) -> str:
+    """The line about messages that failed, if there are any; the listing goes on if nobody can tell."""
+    try:
+        failed, reports = spool.count_failed()
+    except OSError as error:
+        sys.stderr.write(f"{request.program}: {error.filename}: {error.strerror}\n")
+        return ""
+    told = f", {reports} of them undeliverable reports" if reports else ""
+    return f"({failed} failed{told}: see sendmail-py queue list --failed)\n" if failed else ""
 
 
 def is_held(waiting: Waiting, listed: Listed, hold_unknown: bool, now: float) -> bool:

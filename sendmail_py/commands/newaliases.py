@@ -7,7 +7,7 @@ import sys
 from sendmail_py.commands import setting
 from sendmail_py.commands.options import Request
 from sendmail_py.errors import EX_DATAERR, EX_OK
-from sendmail_py.policy import alias_check, identity
+from sendmail_py.policy import alias_check, aliases, identity
 
 
 def run(request: Request, stdin_open: bool) -> int:
@@ -15,8 +15,10 @@ def run(request: Request, stdin_open: bool) -> int:
     faulty = False
     config = setting.load(request)
     names = identity.host(config).local_names
+    known = aliases.load(config.aliases.files)
+    known.maildir, known.agents = config.aliases.maildir, config.aliases.agents
     for file in config.aliases.files:
-        for problem in alias_check.check(file, names):
+        for problem in alias_check.check(file, names, known):
             faulty = faulty or problem.fault
             kind = "" if problem.fault else "note: "
             sys.stderr.write(f"{request.program}: {file}:{problem.line}: {kind}{problem.text}\n")

@@ -54,12 +54,12 @@ OPTIONS: dict[str, tuple[int, str, str]] = {
     "x": (FLAG, "ignore", "a mailx flag of AIX"),
 }
 
-# Long options with a value: the mode that they are for, and how to get into it.
+# Long options with a value: the mode that they are for, how to get into it, what they mean.
 LONG_OPTIONS = {
-    b"hold-for": ("submit", "a message"),
-    b"deliver-at": ("submit", "a message"),
-    b"limit": ("flush", "-q"),
-    b"wait": ("flush", "-q"),
+    b"hold-for": ("submit", "a message", "30s, 5m, 4h, 2d: do not send it before so much time has gone by"),
+    b"deliver-at": ("submit", "a message", "2026-12-31T08:00, 08:00, @SECONDS: do not send it before"),
+    b"limit": ("flush", "-q", "begin with at most so many messages"),
+    b"wait": ("flush", "-q", "5m: go on until the queue is empty, but no longer"),
 }
 
 MODES = {"m": "submit", "p": "list", "i": "aliases", "s": "smtp", "v": "verify"}
@@ -149,7 +149,7 @@ def parse(request: Request, words: list[bytes]) -> None:
         at = long_option(request, words, at) if word[:2] == b"--" else bundle(request, words, at)
     request.operands = [operand(word) for word in words[at:] if word]
     for name in request.long:
-        mode, what = LONG_OPTIONS[name.encode()]
+        mode, what, _ = LONG_OPTIONS[name.encode()]
         if mode != request.mode:
             raise UsageError(f"option --{name} goes with {what} only")
 

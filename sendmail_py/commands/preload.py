@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     Check = tuple[str, int, int]  # path below the package, time of change (ns), size
     Module = tuple[str, str, bool, CodeType]  # name, path below the package, is it a package, body
 
-DISPATCH = "sendmail_py.commands.dispatch"
+DOORS = ("sendmail_py.commands.dispatch", "sendmail_py.policy.config")  # what asks for bundles: `preload`
 UNUSABLE = (OSError, EOFError, TypeError, ValueError)  # what reading a damaged bundle may raise
 
 
 def begin(magic: bytes, name: str, package: str, checks: list[Check], modules: list[Module]) -> None:
-    """Load what every command needs, and let dispatch load the rest of its command.
+    """Load what every command needs, and let dispatch load the rest of its command, and so on.
 
     magic    the first octets of a bundle for this interpreter
     name     path of the bundles, `{}` in the place of the command
@@ -34,8 +34,6 @@ def begin(magic: bytes, name: str, package: str, checks: list[Check], modules: l
     """
     bundles = Bundles(magic, name, package)
     bundles.load_all(checks, modules)
-    if DISPATCH in sys.modules:
-        sys.modules[DISPATCH].preload = bundles.preload  # type: ignore[attr-defined]
 
 
 class Bundles:
@@ -49,7 +47,7 @@ class Bundles:
         self.package = package
 
     def preload(self, command: str) -> None:
-        """Load the bundle of a command, if it has one."""
+        """Load the bundle of a command, or another, if there is one."""
         try:
             with open(self.name.format(command), "rb") as file:
                 octets = file.read()
@@ -86,5 +84,7 @@ class Bundles:
             module.__path__ = [module.__file__.rpartition("/")[0]]
         sys.modules[name] = module
         exec(body, module.__dict__)  # noqa: S102 (what the import system does)
+        if name in DOORS:
+            module.__dict__["preload"] = self.preload
         if parent:
             setattr(sys.modules[parent], last, module)

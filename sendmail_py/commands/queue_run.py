@@ -37,7 +37,7 @@ def run(request: Request, stdin_open: bool) -> int:
     spool = Spool(config.queue.directory)
     if not (asked_for(spool) if force or wait else is_due(config, spool, int(time.time()))):
         return EX_OK
-    if not config.smarthosts:
+    if not config.smarthosts and not delivers_here(config):
         raise ConfigError("no smart host is configured; the queue waits, see sendmail-py.toml(5)")
     relay(request, config, spool, force, person, limit, wait)
     return EX_OK
@@ -70,7 +70,7 @@ def asked_for(spool: Spool) -> bool:
 def is_due(config: Config, spool: Spool, now: int) -> bool:
     """Whether a run has anything to do, by what costs least: pauses, names, the times of some files."""
     queue = config.queue
-    if config.smarthosts and all_rest(config, now):
+    if config.smarthosts and all_rest(config, now) and not delivers_here(config):
         return False
     try:
         folder = spool.queue_folder()
@@ -83,6 +83,11 @@ def is_due(config: Config, spool: Spool, now: int) -> bool:
     if not found.is_quiet(now, queue.retry_max):
         return True
     return bool(config.smarthosts) and upkeep.is_due(queue.directory, config.files, queue.report, now)
+
+
+def delivers_here(config: Config) -> bool:
+    """Whether aliases may have mail delivered on this machine, for which no smart host is needed."""
+    return config.aliases.maildir or bool(config.aliases.agents)
 
 
 def all_rest(config: Config, now: int) -> bool:
@@ -98,6 +103,8 @@ def relay(
     """Through the door: only now the network's modules are loaded."""
     from sendmail_py.relay import flush  # noqa: PLC0415 (the door to the relay)
 
+    gc.freeze()  # what was imported stays; a run makes little that needs the collector
+    gc.set_threshold(10000)
     gc.enable()  # the launcher has switched it off for commands that end at once
     stop = signals.watch_for_stop()
     wanted = (lambda queue_id, envelope: matches(request.only, queue_id, envelope)) if request.only else None

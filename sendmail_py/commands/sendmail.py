@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import posix
 import sys
 import time
@@ -11,9 +12,17 @@ from sendmail_py.commands import setting, signals
 from sendmail_py.commands.options import Request, text
 from sendmail_py.errors import EX_OK, InputError, SendmailError, printable
 from sendmail_py.mail.envelope import Envelope
+from sendmail_py.spool import draft
 from sendmail_py.submission.intake import Intake
 from sendmail_py.submission.stdin import drain
 from sendmail_py.submission.submit import Wish, submit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sendmail_py.policy.config import Config
+    from sendmail_py.submission.submit import Begin
 
 STDIN = 0
 
@@ -27,18 +36,47 @@ def run(request: Request, stdin_open: bool) -> int:
         config = setting.load(request)
         dot = request.dot and config.dot_ends_message
         message = Intake(STDIN, dot, config.queue.max_message)
-        queue_id, envelope = submit(
-            wish(request), message, config, posix.getuid(), time.time_ns(), signals.hold_off
+        kept = is_kept(request, config)
+        begin = draft.begin if kept else relaying(request, config, signals.hold_off)
+        last_moment = signals.hold_off if kept else do_nothing
+        queue_ids, envelope = submit(
+            wish(request), message, config, posix.getuid(), time.time_ns(), last_moment, begin
         )
     except SendmailError:
         if stdin_open:
             drain(STDIN)
         raise
     if request.verbose:
-        say(request, queue_id, envelope)
-    if config.delivery != "queue" and not (request.queue_only or envelope.hold):
-        relay_at_once(request, queue_id, config.delivery == "background")
+        say(request, f"{'queued' if kept else 'relayed'} as {', '.join(queue_ids)}", envelope)
+    if config.delivery != "queue" and kept and not (request.queue_only or envelope.hold):
+        relay_at_once(request, queue_ids, config.delivery == "background")
     return EX_OK
+
+
+def is_kept(request: Request, config: Config) -> bool:
+    """Whether the message goes into a queue: not with delivery = "now" where there is no place for one."""
+    return bool(config.queue.directory) or config.delivery != "now" or request.queue_only
+
+
+def relaying(request: Request, config: Config, settled: Callable[[], None]) -> Begin:
+    """What begins a draft that is relayed and kept nowhere; `settled` is called when it has arrived.
+
+    A signal may end it until then: the caller has his message again.
+    """
+    from sendmail_py.relay import direct  # noqa: PLC0415 (a door: the relay, for those without a queue)
+
+    gc.enable()  # the launcher has switched it off for commands that end at once
+    trace = transcript if request.verbose else None
+    return lambda directory, nanoseconds, max_queue: direct.Direct(config, settled, trace)
+
+
+def transcript(line: str) -> None:
+    """A line of the SMTP dialogue, which holds no secret, for -v."""
+    sys.stderr.write(line + "\n")
+
+
+def do_nothing() -> None:
+    """The moment after which nothing can be taken back is not known in advance."""
 
 
 def wish(request: Request) -> Wish:
@@ -55,17 +93,23 @@ def wish(request: Request) -> Wish:
     return wanted
 
 
-def say(request: Request, queue_id: str, envelope: Envelope) -> None:
+def say(request: Request, done: str, envelope: Envelope) -> None:
     """Notes of -v on standard error: what was done, and what was changed."""
     was = f", was <{printable(envelope.original)}>, rule {envelope.rule.decode()}" if envelope.rule else ""
-    lines = [f"queued as {queue_id}", f"envelope sender <{printable(envelope.reverse_path)}>{was}"]
+    lines = [done, f"envelope sender <{printable(envelope.reverse_path)}>{was}"]
     lines += [f"recipient <{printable(one)}>" for one in envelope.forward_paths]
-    for line in lines:
-        sys.stderr.write(f"{request.program}: {line}\n")
+    try:
+        for line in lines:
+            sys.stderr.write(f"{request.program}: {line}\n")
+    except OSError:  # it is queued; that nobody can read this is no failure
+        return
 
 
-def relay_at_once(request: Request, queue_id: str, background: bool) -> None:
-    """Have this message flushed when we are done: in a child that nobody waits for, or by ourselves."""
+def relay_at_once(request: Request, queue_ids: list[str], background: bool) -> None:
+    """Have these flushed when we are done: in a child that nobody waits for, or by ourselves.
+
+    The filters of -q must all hold, so for several everything that is due is flushed.
+    """
     if background:
         try:
             if posix.fork():
@@ -74,7 +118,7 @@ def relay_at_once(request: Request, queue_id: str, background: bool) -> None:
             return  # it is queued; the next flush takes it
         detach()
     signals.restore()
-    request.only = [("I", queue_id.encode(), True)]
+    request.only = [("I", queue_ids[0].encode(), True)] if len(queue_ids) == 1 else []
     request.then_flush = True
 
 

@@ -12,7 +12,8 @@ from sendmail_py.commands.options import Request
 from sendmail_py.errors import EX_OK
 from sendmail_py.policy import homes
 from sendmail_py.policy.config import Config
-from sendmail_py.spool import shared
+from sendmail_py.spool import shared, tries
+from sendmail_py.spool.breaker import Breaker
 
 
 def run(request: Request, config: Config, force: bool, person: bool) -> int:
@@ -28,12 +29,21 @@ def run(request: Request, config: Config, force: bool, person: bool) -> int:
 
 def is_due(config: Config, force: bool) -> bool:
     """Whether any owner may have mail that is due."""
+    if not force and all_rest(config):
+        return False
     try:
         owners = shared.owners(config.queue.shared)
     except FileNotFoundError:
         return False  # nobody has sent anything yet
     known = shared.read_due(f"{homes.STATE}/due")
     return bool(owners if force else shared.with_mail(owners, known, time.time(), config.queue.retry_max))
+
+
+def all_rest(config: Config) -> bool:
+    """Whether every smart host is left alone after a fault."""
+    longest, breaker = config.queue.retry_max, Breaker(homes.STATE)
+    pauses = [breaker.get(host.name) for host in config.smarthosts]
+    return all(pause and not tries.is_due(pause.until, time.time(), longest) for pause in pauses)
 
 
 def flush(request: Request, config: Config, force: bool, person: bool) -> None:

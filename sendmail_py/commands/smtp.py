@@ -15,7 +15,7 @@ import time
 
 from sendmail_py.commands import setting, signals
 from sendmail_py.commands.options import Request, text
-from sendmail_py.commands.sendmail import relay_at_once
+from sendmail_py.commands.sendmail import do_nothing, is_kept, relay_at_once, relaying
 from sendmail_py.errors import EX_OK, InputError, SendmailError, TemporaryError
 from sendmail_py.spool import durable
 from sendmail_py.submission import smtp_reply
@@ -58,6 +58,8 @@ def run(request: Request, stdin_open: bool) -> int:
         rules = sender_rules(config, posix.getuid())
         name = text(request.full_name or posix.environ.get(b"NAME", b""))
         session = Session(rules, request.aliases, name)
+        if not is_kept(request, config):
+            session.draft = relaying(request, config, signals.block)
         server = Server(rules.host.helo or host_name(rules.host), config.queue.max_message)
         player = Player(server, session, request, config)
         player.play()
@@ -119,13 +121,14 @@ def reap() -> None:
 class Player:
     """Moves octets between the descriptors and the Server, and events between the Server and the Session."""
 
-    __slots__ = ("config", "patience", "queued", "request", "server", "session")
+    __slots__ = ("config", "is_kept", "patience", "queued", "request", "server", "session")
 
     def __init__(self, server: Server, session: Session, request: Request, config: Config) -> None:
         self.server = server
         self.session = session
         self.request = request
         self.config = config
+        self.is_kept = is_kept(request, config)
         self.queued: list[str] = []
         self.patience = LONGEST_WAIT if is_socket() else 0.0
 
@@ -211,23 +214,23 @@ class Player:
             signals.unblock()
         if reply.positive and self.config.delivery == "background" and not self.request.queue_only:
             reap()
-            relay_at_once(self.request, self.queued[-1], background=True)
+            relay_at_once(self.request, self.queued[-1:], background=True)
 
     def reply_to_data(self, message: MailData) -> Reply:
         """Queue it; whatever goes wrong, the client sends the rest before it listens."""
         try:
-            queue_id = self.session.queue(message, time.time_ns(), signals.block)
+            last_moment = signals.block if self.is_kept else do_nothing
+            queue_id = self.session.queue(message, time.time_ns(), last_moment)
         except (StoppedError, AbandonedError):
             raise
         except SendmailError as fault:
             code, enhanced = (552, "5.3.4") if message.too_large else (554, "5.6.0")
             reply = smtp_reply.of_fault(fault, code, enhanced)
             self.server.fail(reply)
-            for _ in self.content():
-                pass
+            message.drain()  # what is left of it: nothing when it went wrong at the very end
             return reply
         self.queued.append(queue_id)
-        return Reply(250, "2.0.0", f"Ok: queued as {queue_id}")
+        return Reply(250, "2.0.0", f"Ok: {'queued' if self.is_kept else 'relayed'} as {queue_id}")
 
     def content(self) -> Iterator[bytes]:
         """The pieces of the mail data."""
@@ -239,7 +242,5 @@ class Player:
 
     def flush_afterwards(self) -> None:
         """With delivery = "now": have this session's messages relayed before the process ends."""
-        if self.queued and self.config.delivery == "now" and not self.request.queue_only:
-            relay_at_once(self.request, self.queued[0], background=False)
-            if len(self.queued) > 1:
-                self.request.only = []  # the filters of -q must all hold; what is due are these messages
+        if self.queued and self.config.delivery == "now" and self.is_kept and not self.request.queue_only:
+            relay_at_once(self.request, self.queued, background=False)

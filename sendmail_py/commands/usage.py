@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from sendmail_py import __version__
-from sendmail_py.commands.options import ATTACHED, FLAG, OPTIONS, Request
+from sendmail_py.commands.options import ATTACHED, FLAG, LONG_OPTIONS, OPTIONS, Request
 
 SHAPES = {FLAG: "", ATTACHED: "[value]"}
 
@@ -21,7 +21,14 @@ def run(request: Request, stdin_open: bool) -> int:
         sys.stdout.write(f"sendmail_py {__version__}\n")
     else:
         sys.stdout.write(HEAD + "".join([line(letter) for letter in sorted(OPTIONS, key=str.lower)]))
+        sys.stdout.write("".join([long_line(name) for name in LONG_OPTIONS]))
     return 0
+
+
+def long_line(name: bytes) -> str:
+    """One row of the table of long options."""
+    _, what, meaning = LONG_OPTIONS[name]
+    return f"  --{name.decode() + '=...':<16}with {what}: {meaning}\n"
 
 
 def line(letter: str) -> str:

@@ -15,6 +15,8 @@ from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.submission import recipients
 from sendmail_py.submission.submit import known_aliases, sender_address, sender_rules
 
+HERE = ", delivered here"
+
 
 def run(request: Request, stdin_open: bool) -> int:
     """One line on standard output for each address that would get the message, or why there is none."""
@@ -32,7 +34,7 @@ def run(request: Request, stdin_open: bool) -> int:
         except (DataError, UsageError) as fault:
             lines, status = [f"{printable(operand, 80)}: refused: {fault}"], EX_DATAERR
         else:
-            lines = [f"{line}, {way})" for line in lines]
+            lines = [f"{line}{'' if line.endswith(HERE) else ', ' + way})" for line in lines]
         sys.stdout.write("".join([line + "\n" for line in lines]))
     return status
 
@@ -41,13 +43,16 @@ def treated(given: bytes, host: Host, known: Aliases | None) -> list[str]:
     """`given: recipient (how` for each recipient that a given address leads to. Raises DataError."""
     lines = []
     for final in recipients.expand(given, host, known):
-        address.check(final)
+        if not address.is_local_target(final):
+            address.check(final)
         lines.append(f"{printable(given)}: {printable(final)} ({how(given, final, host, known)}")
     return lines
 
 
 def how(given: bytes, final: bytes, host: Host, known: Aliases | None) -> str:
     """Which rule made a recipient of a given address."""
+    if address.is_local_target(final):
+        return f"alias{HERE}"
     if final == given:
         return "as it is"
     if [final] == recipients.expand(given, host, None):

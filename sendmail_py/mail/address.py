@@ -111,6 +111,11 @@ def is_literal(domain: bytes) -> bool:
     return domain.endswith(b"]") and bool(inside) and not inside.translate(None, LDH + b".:")
 
 
+def is_local_target(address: bytes) -> bool:
+    """Whether a forward-path is a folder or program on this machine (policy/local_targets.py), no mailbox."""
+    return address[:1] == b'"' and address[-1:] == b'"' and address[1:10].startswith((b"|", b"maildir:/"))
+
+
 def split(address: bytes) -> tuple[bytes, bytes]:
     """(local part, domain); the domain of a bare name is b"". An @ inside quotes does not count."""
     local, at, domain = address.rpartition(b"@")

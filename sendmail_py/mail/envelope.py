@@ -51,6 +51,8 @@ class Envelope:
     eight_bit     whether the content has octets above 127 (known once a queue file was checked)
     ret, envid    RET= and ENVID= values (RFC 3461), b"" when not given
     created       seconds since the epoch
+    wishes        more parameters of MAIL as they are written there, for the server that takes the message:
+                  BY=seconds;mode, REQUIRETLS, MT-PRIORITY=number (RFC 2852, 8689, 6710)
     hold          of a submission: not to be sent before (seconds since the epoch), 0: at once
     uid, login    who submitted it, for people; the proof is the owner of the queue file
     """
@@ -70,6 +72,7 @@ class Envelope:
         "reverse_path",
         "rule",
         "uid",
+        "wishes",
     )
 
     def __init__(self, reverse_path: bytes, recipients: list[Recipient], created: float = 0.0) -> None:
@@ -85,6 +88,7 @@ class Envelope:
         self.ret = b""
         self.envid = b""
         self.hold = 0
+        self.wishes: list[bytes] = []
         self.uid = 0
         self.login = b""
 

@@ -1,11 +1,11 @@
 """Address lists of the everyday form, read by a few operations on the whole text.
 
-addresslist.py looks at every token of a list, which costs as much as a start of the interpreter for each hundred
-recipients. Nearly all lists need no such care: they hold elements like `local@domain`, `Name <local@domain>`
-and `"Name, with commas" <local@domain>`, and nothing else.
+addresslist.py looks at every token of a list, which costs as much as a start of the interpreter for each
+hundred recipients. Nearly all lists need no such care: they hold elements like `local@domain`, `Name
+<local@domain>` and `"Name, with commas" <local@domain>`, and nothing else.
 
-Guarantees: an answer is what addresslist would give, octet for octet; whatever is not surely of that form, also
-every error, is declined (None, False) and left to it. A property test holds both equal.
+Guarantees: an answer is what addresslist would give, octet for octet; whatever is not surely of that form,
+also every error, is declined (None, False) and left to it. A property test holds both equal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DOTTED = bytes.maketrans(b"@,", b"..")
 
 
 def addresses(text: bytes) -> list[bytes] | None:
-    """The addresses of an address list (RFC 5322 3.4) in the everyday form, as they are written; else None."""
+    """The addresses of an address list (RFC 5322 3.4) in the everyday form, as they stand; else None."""
     line = one_line(text)
     if b'"' in line:
         line = without_quoted(line)

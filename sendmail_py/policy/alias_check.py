@@ -7,9 +7,9 @@ remarks.
 
 from __future__ import annotations
 
-from sendmail_py.errors import ConfigError, TemporaryError, printable
+from sendmail_py.errors import ConfigError, SendmailError, TemporaryError, printable
 from sendmail_py.mail import address, addresslist
-from sendmail_py.policy import alias_files, aliases
+from sendmail_py.policy import alias_files, alias_text, aliases, local_targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,13 +59,16 @@ class Entry:
         return [line for begin, line in self.begins if begin <= position][-1]
 
 
-def check(file: str, host_names: Container[bytes] = ()) -> list[Problem]:
+def check(
+    file: str, host_names: Container[bytes] = (), rules: aliases.Aliases | None = None
+) -> list[Problem]:
     """The problems of an alias file, by line. Raises ConfigError, TemporaryError if it cannot be read.
 
-    With `host_names` (identity.Host.local_names) loops by way of `user@this-host` are found too.
+    With `host_names` (identity.Host.local_names) loops by way of `user@this-host` are found too; `rules` says
+    which folders and programs may be targets.
     """
     problems: list[Problem] = []
-    entries = parse(aliases.read(file), problems)
+    entries = parse(alias_text.read(file), problems)
     known: dict[bytes, Entry] = {}
     for entry in entries:
         first = known.setdefault(entry.key, entry)
@@ -73,7 +76,7 @@ def check(file: str, host_names: Container[bytes] = ()) -> list[Problem]:
             shown = printable(entry.key, SHOWN)
             text = f"{shown}: stands in line {first.line} already, and that one counts"
             problems.append(Problem(entry.line, text))
-        problems += check_entry(entry, host_names)
+        problems += check_entry(entry, host_names, rules)
     problems += loops(known)
     return sorted(problems, key=lambda problem: problem.line)
 
@@ -83,13 +86,13 @@ def parse(text: bytes, problems: list[Problem]) -> list[Entry]:
     entries: list[Entry] = []
     open_entry: Entry | None = None
     for number, line in enumerate(text.replace(b"\r\n", b"\n").split(b"\n"), 1):
-        if aliases.is_void(line):
+        if alias_text.is_void(line):
             continue
         if line[0] not in b" \t":
             open_entry = begin(number, line, problems)
             entries += [open_entry] if open_entry else []
         elif open_entry:
-            open_entry.extend(number, aliases.without_comment(line))
+            open_entry.extend(number, alias_text.without_comment(line))
         elif not problems and not entries:
             problems.append(
                 Problem(number, "begins with a blank, which continues an alias, but there is none")
@@ -109,7 +112,7 @@ def begin(number: int, line: bytes, problems: list[Problem]) -> Entry | None:
     domain = key.rpartition(b"@")[2]
     if b"@" in key and address.domain_fault(domain):
         problems.append(Problem(number, f"{printable(name, SHOWN)}: {address.domain_fault(domain)}"))
-    return Entry(number, key, aliases.without_comment(value))
+    return Entry(number, key, alias_text.without_comment(value))
 
 
 def split_name(line: bytes) -> tuple[bytes, bytes]:
@@ -124,7 +127,7 @@ def split_name(line: bytes) -> tuple[bytes, bytes]:
     return b"", b""
 
 
-def check_entry(entry: Entry, host_names: Container[bytes]) -> list[Problem]:
+def check_entry(entry: Entry, host_names: Container[bytes], rules: aliases.Aliases | None) -> list[Problem]:
     """The problems with the targets of an alias; remembers the local names among them."""
     pieces = aliases.pieces(entry.value)
     if not pieces:
@@ -133,6 +136,13 @@ def check_entry(entry: Entry, host_names: Container[bytes]) -> list[Problem]:
     for position, piece in pieces:
         line = entry.line_at(position)
         path = alias_files.included(piece)
+        if not path and aliases.unsupported(piece) and rules is not None:
+            try:
+                if local_targets.forward_path(piece, rules):
+                    continue
+            except SendmailError as error:
+                problems.append(Problem(line, str(error)))
+                continue
         found = check_list(entry, path, host_names, ()) if path else check_target(entry, piece, host_names)
         problems += [Problem(line, text, fault) for text, fault in found]
     return problems
@@ -144,7 +154,8 @@ def check_target(entry: Entry, piece: bytes, host_names: Container[bytes]) -> li
     if kind:
         alias = printable(entry.key, SHOWN)
         shown = printable(piece, SHOWN)
-        return [(f"{shown}: mail to {kind} is not supported, so mail for {alias} is refused", False)]
+        refused = f"mail to {kind} is not supported, so mail for {alias} is refused"
+        return [(f"{shown}: {refused}{aliases.cure(piece)}", False)]
     try:
         entry.leads += local_names(piece, host_names)
     except address.AddressError as error:

@@ -2,9 +2,10 @@ r"""Local names to addresses, by the alias files that every sendmail knows (alia
 
 Guarantees:
 
-- nothing is ever run or written for a target: `|program`, `/file`, `maildir:/folder` and their like are
-  recognised and refused with the alias's name (DataError, 65);
-- a file is read once, when the first address asks for it, and only the values that are needed are parsed;
+- nothing is ever run or written here: `|program`, `/file`, `maildir:/folder` and their like are recognised
+  and refused with the alias's name (DataError, 65), unless the configuration allows them (local_targets.py);
+- a file is read once, when the first address asks for it, and only the values that are needed are parsed
+  (alias_text.py);
 - a loop, or more than 50 aliases on the way, is refused with the names on the way; no recursion without
   that limit;
 - a missing file holds no aliases; one that may not be read is a ConfigError (78), any other failure
@@ -16,8 +17,8 @@ as is what follows a blank and a `#`. Names are compared without regard to lette
 colons stands in double quotes. If a name stands twice, the first counts.
 
 An address is looked up as `user@domain`, then, if the domain is this host, as `user`, then as `@domain`. A
-list's senders hear of its bad addresses at `owner-name`: if all of a message's recipients come from one alias
-that has an owner, that is the reverse-path.
+list's senders hear of its bad addresses at `owner-name`: if there is such an alias, its first address is the
+reverse-path for those to whom the message goes because of `name` (submission/owners.py).
 
 | target             | meaning                                                                        |
 |--------------------|--------------------------------------------------------------------------------|
@@ -31,20 +32,20 @@ that has an owner, that is the reverse-path.
 
 from __future__ import annotations
 
-import posix
-
-from sendmail_py.errors import ConfigError, DataError, TemporaryError, printable
+from sendmail_py.errors import ConfigError, DataError, printable
 from sendmail_py.mail import address, addresslist
+from sendmail_py.policy.alias_text import open_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from posix import stat_result
     from types import ModuleType
 
+    from sendmail_py.policy.alias_text import AliasText, IndexedText
     from sendmail_py.policy.identity import Host
 
 DEEPEST = 50
-LARGEST_FILE = 16 * 1024 * 1024
 DEEPEST_LIST = 10  # lists that include lists
 SHOWN = 80
 UNSUPPORTED = (
@@ -62,21 +63,46 @@ def lists() -> ModuleType:
     return alias_files
 
 
+def make_index(place: str, head: bytes, text: bytes, state: stat_result) -> bytes:
+    """Index a big alias file: a door, since that is done once for every state of it."""
+    from sendmail_py.policy import alias_index  # noqa: PLC0415
+
+    return alias_index.make(place, head, text, state)
+
+
 class Aliases:
     """Alias files in their order; `default` (str, "" for none) gets what no alias knows.
 
-    forward: whether ~/.forward counts; owners: for each address resolved so far the alias that is the
-    owner of what it came to, b"" if that has none.
+    maildir, agents: whether folders, and which programs, may be targets; local: whether one was.
+
+    forward: whether ~/.forward counts; folder: where indexes are kept, "" for nowhere; owners: for each
+    address that the last `resolve` gave, the alias that is its owner, b"" for none; owned: what the caller
+    keeps of that, by address.
     """
 
-    __slots__ = ("default", "files", "forward", "owners", "texts")
+    __slots__ = (
+        "agents",
+        "default",
+        "files",
+        "folder",
+        "forward",
+        "local",
+        "maildir",
+        "owned",
+        "owners",
+        "texts",
+    )
 
-    def __init__(self, files: list[str], default: str, forward: bool = False) -> None:
+    def __init__(self, files: list[str], default: str, forward: bool = False, folder: str = "") -> None:
         self.files = files
         self.default = default
         self.forward = forward
+        self.folder = folder
+        self.maildir = self.local = False
+        self.agents: list[str] = []
         self.owners: list[bytes] = []
-        self.texts: list[AliasText] | None = None
+        self.owned: dict[bytes, bytes] = {}
+        self.texts: list[AliasText | IndexedText] | None = None
 
     def resolve(self, given: bytes, host: Host) -> list[bytes]:
         """The forward-paths of a local part or an address, each once; the caller completes the bare ones.
@@ -86,15 +112,12 @@ class Aliases:
         """
         expansion = Expansion(self, host)
         expansion.walk(given, ())
-        self.owners.append(expansion.owner)
+        self.owners = list(expansion.owners.values())
         return list(expansion.found.values())
 
-    def owner(self, host: Host) -> bytes:
-        """The address of the one owner of everything that was resolved, maybe bare; b"" for none."""
-        first = self.owners[0] if self.owners else b""
-        if not first or any(one != first for one in self.owners):
-            return b""
-        return next(iter(self.resolve(first, host)), b"")
+    def owner(self, alias: bytes, host: Host) -> bytes:
+        """The first address of an alias that is an owner, maybe bare."""
+        return self.resolve(alias, host)[0]
 
     def look_up(self, local: bytes, domain: bytes, here: bool) -> tuple[bytes, bytes | None]:
         """(name in lower case, targets) of the alias that names an address; `here`: bare or at this host.
@@ -117,11 +140,17 @@ class Aliases:
     def mentions(self, at_domain: bytes, here: bool) -> bool:
         """Whether any file has the text; one that may not be read holds up local mail only."""
         try:
-            return any(at_domain in text.lower for text in self.all_texts())
+            return any(text.mentions(at_domain) for text in self.all_texts())
         except ConfigError:
             if here:
                 raise
             return False
+
+    def may_name(self, domains: set[bytes]) -> bool:
+        """Whether any file can have a name at one of these domains, which are in lower case."""
+        if not self.mentions(b"@", False):
+            return False
+        return any(self.mentions(b"@" + domain, False) for domain in domains)
 
     def value(self, key: bytes) -> bytes | None:
         """The targets of a name in lower case, as written in the first file that knows it."""
@@ -131,21 +160,21 @@ class Aliases:
                 return value
         return None
 
-    def all_texts(self) -> list[AliasText]:
+    def all_texts(self) -> list[AliasText | IndexedText]:
         """The files, read when they are first wanted. Raises ConfigError, TemporaryError."""
         if self.texts is None:
-            self.texts = [AliasText(read(file)) for file in self.files]
+            self.texts = [open_text(file, self.folder, make_index) for file in self.files]
         return self.texts
 
 
 class Expansion:
     """One address on its way through the aliases.
 
-    found: the final addresses by their canonical form; done: names, in lower case, not to look at again;
-    owner: the alias that is the owner of all of it, b"" for none; sole: whether the way had no fork so far.
+    found: the final addresses by their canonical form, and `owners` their owners, b"" for none; done: names,
+    in lower case, not to look at again; owner: that of the list whose targets are looked at.
     """
 
-    __slots__ = ("aliases", "done", "found", "host", "owner", "sole")
+    __slots__ = ("aliases", "done", "found", "host", "owner", "owners")
 
     def __init__(self, aliases: Aliases, host: Host) -> None:
         self.aliases = aliases
@@ -153,7 +182,7 @@ class Expansion:
         self.found: dict[bytes, bytes] = {}
         self.done: set[bytes] = set()
         self.owner = b""
-        self.sole = True
+        self.owners: dict[bytes, bytes] = {}
 
     def walk(self, given: bytes, way: tuple[bytes, ...]) -> None:
         """Add what an address leads to; `way` holds the aliases that led here, in lower case."""
@@ -169,7 +198,7 @@ class Expansion:
             return
         self.done.add(key)
         if value is not None:
-            self.follow(targets(value, key), (*way, key))
+            self.follow(targets(value, key, self.local_target), (*way, key))
         elif here:
             self.unknown(local, (*way, key))
         else:
@@ -177,20 +206,32 @@ class Expansion:
 
     def follow(self, found: list[bytes], way: tuple[bytes, ...]) -> None:
         """Go on with the targets of the last alias on the way."""
-        if self.sole:
-            owner = b"owner-" + way[-1]
-            if self.aliases.value(owner) is not None and not way[-1].startswith(b"owner-"):
-                self.owner = owner
-            self.sole = len(found) == 1
+        before, owner = self.owner, b"owner-" + way[-1]
+        if not way[-1].startswith(b"owner-") and self.aliases.value(owner) is not None:
+            self.owner = owner
         for one in found:
             if one.startswith(b"\\"):
                 self.final(one[1:])
+            elif address.is_local_target(one):
+                self.aliases.local = True
+                self.final(one)
             else:
                 self.walk(one, way)
+        self.owner = before
+
+    def local_target(self, piece: bytes) -> bytes:
+        """The forward-path of a target that is a folder or program, b"" if none such is allowed."""
+        if not self.aliases.maildir and not self.aliases.agents:
+            return b""
+        from sendmail_py.policy import local_targets  # noqa: PLC0415 (a named door: mail leaves, as a rule)
+
+        return local_targets.forward_path(piece, self.aliases)
 
     def final(self, target: bytes) -> None:
         """Keep an address, or a bare name for the caller to complete."""
-        self.found.setdefault(address.canonical(target), target)
+        key = address.canonical(target)
+        self.found.setdefault(key, target)
+        self.owners.setdefault(key, self.owner)
 
     def unknown(self, local: bytes, way: tuple[bytes, ...]) -> None:
         """Where a name goes that no alias knows. Raises DataError for what is no name of a mailbox."""
@@ -215,9 +256,9 @@ class Expansion:
                 self.walk(mailbox.address, way)
 
 
-def load(files: list[str], default: str = "", forward: bool = False) -> Aliases:
-    """The aliases of these files, not read yet; `default` is the address for names that no alias knows."""
-    return Aliases(files, default, forward)
+def load(files: list[str], default: str = "", forward: bool = False, folder: str = "") -> Aliases:
+    """The aliases of these files, not read yet; see Aliases."""
+    return Aliases(files, default, forward, folder)
 
 
 def names(way: tuple[bytes, ...]) -> str:
@@ -235,7 +276,15 @@ def refuse(target: bytes, alias: bytes) -> None:
     kind = unsupported(target)
     if kind:
         shown = printable(target, SHOWN)
-        raise DataError(f"{printable(alias, SHOWN)}: mail to {kind} is not supported: {shown}")
+        raise DataError(f"{printable(alias, SHOWN)}: mail to {kind} is not supported: {shown}{cure(target)}")
+
+
+def cure(target: bytes) -> str:
+    """Which key allows such a target in an alias, for people."""
+    plain = target.lstrip(b'"')
+    if plain.startswith(b"|"):
+        return "; see aliases.agents"
+    return "; see aliases.maildir" if plain.startswith(b"maildir:/") else ""
 
 
 def unsupported(target: bytes) -> str:
@@ -247,17 +296,25 @@ def unsupported(target: bytes) -> str:
     return ""
 
 
-def targets(value: bytes, alias: bytes, depth: int = 0) -> list[bytes]:
+def targets(
+    value: bytes, alias: bytes, local: Callable[[bytes], bytes] = lambda piece: b"", depth: int = 0
+) -> list[bytes]:
     """The targets of an alias as addresses, bare names, or bare names after a backslash.
 
-    Raises DataError; ConfigError and TemporaryError for included lists.
+    `local` says which folders and programs are allowed. Raises DataError; ConfigError and TemporaryError for
+    included lists.
     """
     found = []
     for _, piece in pieces(value):
         if piece.strip(b'"').startswith(b":") and lists().included(piece):
             found += listed(lists().included(piece), alias, depth + 1)
             continue
-        refuse(piece, alias)
+        if unsupported(piece):
+            path = local(piece)
+            if not path:
+                refuse(piece, alias)
+            found.append(path)
+            continue
         try:
             found += [mailbox.address for mailbox in addresslist.parse_list(piece)]
         except address.AddressError as error:
@@ -271,7 +328,7 @@ def listed(path: bytes, alias: bytes, depth: int) -> list[bytes]:
     """The targets in a list that an alias, or a list, includes."""
     if depth > DEEPEST_LIST:
         raise DataError(f"alias {printable(alias, SHOWN)}: lists include each other too deep")
-    return [one for _, line in lists().members(path) for one in targets(line, alias, depth)]
+    return [one for _, line in lists().members(path) for one in targets(line, alias, depth=depth)]
 
 
 def pieces(value: bytes) -> list[tuple[int, bytes]]:
@@ -309,90 +366,3 @@ def octets(value: bytes) -> Iterator[tuple[int, int, bool]]:
         else:
             closing = {34: 34, 40: 41, 60: 62}.get(octet, 0)
         yield at, octet, closing != 0
-
-
-class AliasText:
-    """The text of one alias file. Looking a name up searches for its line; no other line is parsed."""
-
-    __slots__ = ("lower", "text")
-
-    def __init__(self, text: bytes) -> None:
-        text = text.replace(b"\r\n", b"\n") if b"\r" in text else text
-        self.text = b"\n" + text + b"\n"
-        self.lower = self.text.lower()
-
-    def value(self, key: bytes) -> bytes | None:
-        """The targets of a name in lower case as one line, None if the name has no line here."""
-        starts = [self.line_of(b'\n"' + quoted_key(key) + b'"')]
-        if key and key[0] not in b' \t"#':
-            starts.append(self.line_of(b"\n" + key))
-        start = min([start for start in starts if start >= 0], default=-1)
-        return None if start < 0 else b" ".join(self.logical(start))
-
-    def line_of(self, begin: bytes) -> int:
-        """Where the targets start on the first line that begins so and goes on with a colon, or -1."""
-        at = self.lower.find(begin)
-        while at >= 0:
-            end = at + len(begin)
-            colon = self.lower.find(b":", end)
-            if colon < 0:
-                return -1
-            if not self.lower[end:colon].strip(b" \t"):
-                return colon + 1
-            at = self.lower.find(begin, end)
-        return -1
-
-    def logical(self, start: int) -> Iterator[bytes]:
-        """The lines, without comments, of the logical line whose targets begin at `start`."""
-        end = self.text.find(b"\n", start)
-        yield without_comment(self.text[start:end])
-        while end + 1 < len(self.text):
-            start, end = end + 1, self.text.find(b"\n", end + 1)
-            line = self.text[start:end]
-            if line[:1] not in (b" ", b"\t") and not is_void(line):
-                return
-            if not is_void(line):
-                yield without_comment(line)
-
-
-def is_void(line: bytes) -> bool:
-    """Whether a line is empty or a comment."""
-    return line.strip()[:1] in (b"", b"#")
-
-
-def quoted_key(key: bytes) -> bytes:
-    """A name as it stands between double quotes."""
-    return key.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-
-
-def without_comment(line: bytes) -> bytes:
-    """A line up to a `#` after a blank, outside double quotes."""
-    at = line.find(b"#")
-    while at >= 0:
-        before = line[:at]
-        if (not before or before[-1] in b" \t") and before.count(b'"') % 2 == 0:
-            return before
-        at = line.find(b"#", at + 1)
-    return line
-
-
-def read(file: str) -> bytes:
-    """The octets of an alias file, none if it is missing. Raises ConfigError, TemporaryError."""
-    try:
-        fd = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
-        try:
-            found = posix.read(fd, LARGEST_FILE + 1)
-            while piece := posix.read(fd, LARGEST_FILE + 1 - len(found)):
-                found += piece
-        finally:
-            posix.close(fd)
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-    except (PermissionError, IsADirectoryError) as error:
-        cure = "make it readable, or set aliases.files"
-        raise ConfigError(f"{printable(file)}: {error.strerror}: {cure}") from None
-    except OSError as error:
-        raise TemporaryError(f"{printable(file)}: {error.strerror}; nothing was queued, try again") from None
-    if len(found) > LARGEST_FILE:
-        raise ConfigError(f"{printable(file)}: too long for an alias file (at most 16 MiB)")
-    return found

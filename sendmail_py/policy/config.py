@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sendmail_py.errors import ConfigError, printable
 from sendmail_py.policy import schema, smarthosts, toml
-from sendmail_py.policy.homes import base_folder, home, spool_places
+from sendmail_py.policy.homes import NO_SPOOL, base_folder, home, spool_places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +31,13 @@ def explain() -> ModuleType:
     return explain
 
 
+def preload(name: str) -> None:
+    """As in commands.dispatch."""
+
+
 def users_table() -> ModuleType:
     """The module for big tables of users: another door."""
+    preload("users")
     from sendmail_py.policy import users_table  # noqa: PLC0415
 
     return users_table
@@ -77,12 +82,11 @@ if TYPE_CHECKING:
         files: list[str]
         default: str
         forward: bool
+        maildir: bool
+        agents: list[str]
 
     class SmartHost(Section):
-        """One [[smarthost]]: times in seconds, `auth` in capitals, `fingerprint` 64 digits without colons.
-
-        `load` fills in `name` and `port`.
-        """
+        """One [[smarthost]]: times in seconds, `fingerprint` 64 digits; `load` fills in name and port."""
 
         name: str
         host: str
@@ -93,6 +97,8 @@ if TYPE_CHECKING:
         command: list[str]
         source: str
         proxy: str
+        proxy_user: str
+        proxy_password_file: str
         tls: str
         user: str
         password_file: str
@@ -124,7 +130,7 @@ if TYPE_CHECKING:
     class Queue(Section):
         """Table [queue]: times in seconds, sizes in octets.
 
-        `directory` is absolute, or empty when nothing names one; `shared` is the shared spool that it is to
+        `directory` is absolute, or empty when there is no place; `shared` is the shared spool that it is to
         be in, "" for a personal one (homes.spool_places).
         """
 
@@ -202,14 +208,15 @@ class Config(Section):
         """Put a file over what is there; None: there is no such file."""
         if octets is None:
             return
-        rest, users = users_table().cut(octets) if len(octets) > BIG else (octets, b"")
+        big = users_table() if len(octets) > BIG else None
+        rest, block = big.cut(octets) if big else (octets, None)
         tree = toml.subset(rest)
         if tree is None:
-            tree, users = explain().document(octets, path), b""
+            tree, block = explain().document(octets, path), None
         self.files.append(path)
         self.add(layer := Layer(path, tree, octets))
-        if users:
-            self.masquerade.users = users_table().UsersTable(users, self.masquerade.users, layer, explain)
+        if big and block:
+            self.masquerade.users = big.UsersTable(block, self.masquerade.users, layer, explain)
 
     def add(self, layer: Layer) -> None:
         """Put the settings of one layer over those that are there; raises ConfigError."""
@@ -344,7 +351,7 @@ def add_variable(layer: Layer, name: str, text: str) -> None:
     value = schema.from_text(schema.TABLES[table][key][0], text)
     if isinstance(value, dict):
         layer.names.update([(f"{label}.{login}", name) for login in value])
-    put(layer.tree, table, key, value)
+    schema.put(layer.tree, table, key, value)
 
 
 def value_from_file(name: str, path: str) -> str:
@@ -358,20 +365,12 @@ def value_from_file(name: str, path: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def put(tree: dict[str, Any], table: str, key: str, value: object) -> None:
-    """Set a key in a tree of TOML's shape."""
-    if table == "smarthost":
-        tree.setdefault(table, [{}])[0][key] = value
-    elif table:
-        tree.setdefault(table, {})[key] = value
-    else:
-        tree[key] = value
-
-
-def complete(config: Config, system_file: str) -> None:
+def complete(config: Config, system_file: str = SYSTEM_FILE) -> None:
     """Fill in what follows from other settings; raises ConfigError for what does not go together."""
     queue = config.queue
     config.log.form = config.log.format
+    if queue.directory == NO_SPOOL and config.delivery != "now":
+        raise explain().conflict(config, "queue.directory", '"none" goes with delivery = "now" only')
     queue.directory, queue.shared = spool_places(config, system_file)
     if queue.retry_max < queue.retry_min:
         agree_on_retries(config)

@@ -35,11 +35,13 @@ HELP = {
     "masquerade.exceptions": "logins that keep their address",
     "masquerade.headers": "repair From:, Sender: and Reply-To: like the envelope",
     "masquerade.override": "what becomes of a sender that this user may not use",
-    "masquerade.dns": "ask DNS after a flush whether senders' domains can receive mail",
+    "masquerade.dns": "whether flushes ask DNS if senders' domains can receive mail",
     "masquerade.users": "login to address or addresses",
     "aliases.files": "alias files",
     "aliases.default": "address of local recipients that no alias names",
     "aliases.forward": "recipients without an alias may have a ~/.forward",
+    "aliases.maildir": "aliases may have folders of messages, maildir:/path, as targets",
+    "aliases.agents": "programs that aliases may have as targets",
     "smarthost.name": "what the log and mailq call it",
     "smarthost.host": "name or address of the server",
     "smarthost.port": "TCP port",
@@ -49,6 +51,8 @@ HELP = {
     "smarthost.command": "a command in place of a server",
     "smarthost.source": "our own address",
     "smarthost.proxy": "SOCKS5 proxy on the way",
+    "smarthost.proxy_user": "login name for the proxy",
+    "smarthost.proxy_password_file": "file that holds the password for the proxy",
     "smarthost.tls": "how the session is encrypted",
     "smarthost.user": "login name",
     "smarthost.password_file": "file that holds the password",
@@ -85,6 +89,7 @@ HELP = {
     "queue.max_queue": "most octets in the queue",
     "queue.report": "who is told of a failure",
     "queue.on_unknown": "what to do when the answer to a message was lost",
+    "queue.coalesce": "time in which messages with the same sender, recipients and subject become one",
     "queue.failed_lifetime": "how long failed messages are kept",
     "log.to": "where the log goes",
     "log.format": "form of the log's lines",
@@ -100,6 +105,7 @@ WANTED = {
     "word": "one word without slash",
     "line": "one line of text",
     "path": "an absolute path, or one that begins with ~/",
+    "place": '"none", an absolute path or one that begins with ~/',
     "target": '"syslog", "stderr", an absolute path or one that begins with ~/',
     "domain": 'a domain such as "example.net"',
     "helo": 'a host name such as "host.example.net"',
@@ -315,6 +321,8 @@ def settings(config: Config) -> list[tuple[str, str, str]]:
     for prefix, section in sections(config):
         for key, row in schema.TABLES[section.table].items():
             value = section.__dict__[key]
+            if key == "directory" and not value and not config.queue.shared and config.delivery == "now":
+                value = "none"
             if isinstance(value, dict):
                 found += [(f"{prefix}{key}.{login}", render("array", value[login])) for login in value]
             else:

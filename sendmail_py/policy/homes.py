@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import Config
 
 SHARED_SPOOL = "/var/spool/sendmail-py"  # mode 1733; a folder in it for each user
+NO_SPOOL = "none"  # for queue.directory: nothing is kept, with delivery = "now"
 STATE = "/var/lib/sendmail-py"  # root's; what root's flush remembers
 
 
@@ -59,10 +60,13 @@ def base_folder(environ: Mapping[str, str], name: str, below: str) -> str:
 def spool_places(config: Config, system_file: str) -> tuple[str, str]:
     """The folder of the personal spool and "", or "" and the shared spool (sendmail-py-spool(5)).
 
+    Twice "" when there is no place for either.
     Shared when the smart host that counts is the system file's and no queue.directory was chosen; the folder
     in it is found when the spool is used (spool/shared.py).
     """
     chosen = config.queue.directory
+    if chosen == NO_SPOOL:
+        return "", ""
     if not chosen and is_of_system(config, system_file):
         return "", SHARED_SPOOL
     folder = "" if chosen else base_folder(config.environ, "XDG_STATE_HOME", "/.local/state")

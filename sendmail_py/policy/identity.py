@@ -115,6 +115,12 @@ class LocalNames:
         """The FQDN begins with the node name, so most names are ruled out without reading a file."""
         return name.startswith(self.host.name + b".") and name == self.host.fqdn.lower()
 
+    def may_hold(self, domains: set[bytes]) -> bool:
+        """Whether one of these, in lower case without final dots, can be this host's name; reads no file."""
+        node = self.host.name + b"."
+        known = LOCALHOST | self.names
+        return not known.isdisjoint(domains) or any([one.startswith(node) for one in domains])  # noqa: C419
+
     def __iter__(self) -> Iterator[bytes]:
         return iter(sorted((LOCALHOST | self.names | {self.host.fqdn.lower()}) - self.hidden - {b""}))
 

@@ -39,6 +39,8 @@ check in DNS found unable to receive, and domains at or below `also` (below only
 Second, may this user use the result? Without an entry: yes. An entry's addresses may hold `*` for anything;
 the local part counts letter by letter, the domain in any case.
 
+An exception with an @ is for everybody.
+
 | masquerade.override | an address that the user's entry does not name                    |
 |---------------------|-------------------------------------------------------------------|
 | allow               | stays                                                             |
@@ -49,7 +51,7 @@ the local part counts letter by letter, the domain in any case.
 from __future__ import annotations
 
 from sendmail_py.errors import NotPermittedError, printable
-from sendmail_py.mail import address, addresslist
+from sendmail_py.mail import address, addresslist, everyday
 from sendmail_py.policy import validity, verdicts
 
 TYPE_CHECKING = False
@@ -69,9 +71,11 @@ class SenderRules:
 
     target: bytes, the domain that repaired addresses get; local: bytes, the login as a local part; entry:
     list[bytes], the user's entry, [] for none. An entry that gives no default permits `login@target` too.
+    mapped: each name with an @: its domain in lower case, b"" if that holds a `*`, its pattern and its entry;
+    results: what these names give, by the domain in lower case.
     """
 
-    __slots__ = ("config", "entry", "host", "local", "mapped", "person", "target", "verdicts")
+    __slots__ = ("config", "entry", "host", "local", "mapped", "person", "results", "target", "verdicts")
 
     def __init__(self, config: Config, host: Host, person: Person) -> None:
         self.config = config
@@ -80,12 +84,23 @@ class SenderRules:
         self.target = config.masquerade.domain.encode() or host.mail_domain
         self.local = address.quote_local(person.login)
         self.verdicts: dict[bytes, str] | None = None
-        users = config.masquerade.users
-        with_at = getattr(users, "with_at", None)  # of a big table, which is not read as a whole
-        self.mapped = with_at() if with_at else [name for name in users if "@" in name]
+        self.mapped: list[tuple[bytes, bytes, list[bytes]]] = []
+        self.results: dict[bytes, list[bytes]] = {}
+        self.read_names_with_at()
         self.entry = self.entry_of(text(person.login)) or self.entry_for_everybody()
         if self.entry and not first(self.entry, self.local):
             self.entry.append(self.local + b"@" + self.target)
+
+    def read_names_with_at(self) -> None:
+        """Fill `mapped` and `results`. Raises ConfigError for a big table, which is not read as a whole."""
+        users = self.config.masquerade.users
+        with_at = getattr(users, "with_at", None)
+        for name in with_at() if with_at else [name for name in users if "@" in name]:
+            pattern, entry = address_pattern(name), self.entry_of(name)
+            domain = address.split(pattern)[1].lower()
+            self.mapped.append((b"" if b"*" in domain else domain, pattern, entry))
+            for result in [one for one in entry if b"*" not in address.split(one)[1]][:1]:
+                self.results.setdefault(address.split(result)[1].lower(), []).append(result)
 
     def entry_of(self, login: str) -> list[bytes]:
         """The addresses and patterns of a login's own entry, complete with a domain."""
@@ -122,7 +137,7 @@ class SenderRules:
         if not given or self.names(given, fixed=True):
             return given, ""
         new, rule = self.answerable(given.removeprefix(b"\\"))
-        if author and self.entry and not self.names(new):
+        if author and self.entry and not self.names(new) and not self.is_kept(new):
             new, rule = self.overridden(new, rule)
         return new, rule if new != given else ""
 
@@ -149,18 +164,17 @@ class SenderRules:
         exact = self.entry_of(text(address.canonical(given)))
         if exact and b"@" in given:
             return first(exact, address.split(given)[0])
-        for name in self.mapped:
-            if matches(address_pattern(name), given):
-                return first(self.entry_of(name), address.split(given)[0])
+        local, domain = address.split(given)
+        domain = domain.lower()
+        for name_domain, pattern, entry in self.mapped:
+            if name_domain in (b"", domain) and matches(pattern, given):
+                return first(entry, local)
         return b""
 
     def is_mapped_to(self, given: bytes) -> bool:
         """Whether an address is what a name with an @ gives."""
-        for name in self.mapped:
-            fixed = [one for one in self.entry_of(name) if b"*" not in address.split(one)[1]]
-            if fixed and matches(fixed[0], given):
-                return True
-        return False
+        at_domain = self.results.get(address.split(given)[1].lower(), ())
+        return any(matches(result, given) for result in at_domain)
 
     def is_kept(self, given: bytes) -> bool:
         """Whether an exception with an @ names an address."""
@@ -256,6 +270,8 @@ class SenderRules:
 
 def complete_field(value: bytes, domain: bytes) -> bytes:
     """A recipient field's value (To, Cc, ...) with `@domain` behind bare names; the rest stays."""
+    if everyday.has_domains(value):
+        return value
     return edited(value, lambda given: completed_with(given, domain))[0]
 
 
@@ -306,15 +322,15 @@ def matches(pattern: bytes, given: bytes) -> bool:
     """Whether a pattern, in which `*` stands for any octets but the @ in the middle, names an address."""
     pattern_local, pattern_domain = address.split(pattern)
     local, domain = address.split(given)
-    fits = glob(address.unquote_local(pattern_local), address.unquote_local(local))
-    return fits and glob(pattern_domain.lower(), domain.lower())
+    fits = glob(pattern_domain.lower(), domain.lower())
+    return fits and glob(address.unquote_local(pattern_local), address.unquote_local(local))
 
 
 def glob(pattern: bytes, octets: bytes) -> bool:
     """Match `*` only; from left to right, which is enough when there is no other wildcard."""
-    head, *rest = pattern.split(b"*")
-    if not rest:
+    if b"*" not in pattern:
         return pattern == octets
+    head, *rest = pattern.split(b"*")
     tail = rest.pop()
     if len(octets) < len(head) + len(tail) or not (octets.startswith(head) and octets.endswith(tail)):
         return False

@@ -34,13 +34,15 @@ TABLES: dict[str, dict[str, Row]] = {
         "exceptions": ("array", (), "word"),
         "headers": ("bool", True, ""),
         "override": ("enum", "fix", ("allow", "fix", "refuse")),
-        "dns": ("bool", False, ""),
+        "dns": ("bool", True, ""),
         "users": ("users", (), ""),
     },
     "aliases": {
         "files": ("paths", ("/etc/aliases",), "path"),
         "default": ("string", "", "address"),
         "forward": ("bool", False, ""),
+        "maildir": ("bool", False, ""),
+        "agents": ("paths", (), "path"),
     },
     "smarthost": {
         "name": ("string", "", "word"),
@@ -52,6 +54,8 @@ TABLES: dict[str, dict[str, Row]] = {
         "command": ("array", (), "line"),
         "source": ("string", "", "numeric"),
         "proxy": ("string", "", "proxy"),
+        "proxy_user": ("string", "", "line"),
+        "proxy_password_file": ("path", "", "path"),
         "tls": ("enum", "starttls", ("starttls", "implicit", "none")),
         "user": ("string", "", "line"),
         "password_file": ("path", "", "path"),
@@ -81,7 +85,7 @@ TABLES: dict[str, dict[str, Row]] = {
         "connect_timeout": ("duration", 30, "positive"),
     },
     "queue": {
-        "directory": ("path", "", "path"),
+        "directory": ("path", "", "place"),
         "lifetime": ("duration", 5 * 86400, ""),
         "retry_min": ("duration", 5 * 60, ""),
         "retry_max": ("duration", 4 * 3600, ""),
@@ -90,6 +94,7 @@ TABLES: dict[str, dict[str, Row]] = {
         "max_queue": ("size", 1 << 30, ""),
         "report": ("enum", "dsn", ("dsn", "owner", "none")),
         "on_unknown": ("enum", "resend", ("resend", "hold")),
+        "coalesce": ("duration", 0, "empty"),
         "failed_lifetime": ("duration", 30 * 86400, ""),
     },
     "log": {
@@ -230,6 +235,11 @@ def path(value: str) -> str:
     raise ValueError
 
 
+def place(value: str) -> str:
+    """Shape: where the spool is."""
+    return value if value == "none" else path(value)
+
+
 def target(value: str) -> str:
     """Shape: where the log goes."""
     return value if value in ("syslog", "stderr") else path(value)
@@ -348,10 +358,19 @@ def from_text(kind: str, text: str) -> object:
     return users
 
 
+def put(tree: dict[str, Any], table: str, key: str, value: object) -> None:
+    """Set a key in a tree of TOML's shape."""
+    if table == "smarthost":
+        tree.setdefault(table, [{}])[0][key] = value
+    else:
+        (tree.setdefault(table, {}) if table else tree)[key] = value
+
+
 SHAPES: dict[str, Callable[[str], str]] = {
     "word": word,
     "line": line,
     "path": path,
+    "place": place,
     "target": target,
     "domain": domain,
     "helo": helo,

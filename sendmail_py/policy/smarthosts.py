@@ -33,6 +33,10 @@ def misfit_of_login(smarthost: dict[str, Any]) -> tuple[str, str] | None:
         return "user", "there is no password for it; set password_file or password_command"
     if sources and not smarthost["user"]:
         return sources[0], "of no use without user"
+    if bool(smarthost["proxy_user"]) != bool(smarthost["proxy_password_file"]):
+        return "proxy_user", "proxy_user and proxy_password_file go together"
+    if smarthost["proxy_user"] and not smarthost["proxy"]:
+        return "proxy_user", "of no use without proxy"
     if smarthost["client_key"] and not smarthost["client_cert"]:
         return "client_key", "of no use without client_cert"
     return None

@@ -6,6 +6,7 @@ a bad word for a week and no longer, so that a domain that came back is not held
 
 The file `domains` in the spool: a version line, then a line `DOMAIN<tab>SECONDS<tab>REASON` for each domain
 that was asked about, in lower case; seconds since the epoch; the reason is empty when the domain can receive.
+A `?` before the domain says that it was asked then and that no answer came.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import posix
 import time
 
 NAME = "domains"
+ASKED = b"?"
 VERSION = b"sendmail-py domains 1"
 BELIEVED = 7 * 86400  # seconds
+GOOD_FOR = 7 * 86400  # seconds before DNS is asked again
+BAD_FOR = 86400
 LARGEST = 1 << 20  # octets
 
 

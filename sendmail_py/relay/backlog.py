@@ -11,7 +11,9 @@ from collections import deque
 
 from sendmail_py import maillog
 from sendmail_py.errors import SendmailError
+from sendmail_py.mail import address
 from sendmail_py.mail.envelope import TODO, UNKNOWN
+from sendmail_py.policy.local_targets import TRANSPORT
 from sendmail_py.relay import smarthost, trouble
 from sendmail_py.relay.coalesce import Coalescing
 from sendmail_py.relay.delivery import Delivery
@@ -187,8 +189,13 @@ class Backlog:
     def route(self, claim: Claim) -> SmartHost | None:
         """The first usable smart host for the envelope sender that has not refused it."""
         sender = claim.envelope.reverse_path
+        here = address.is_local_target(claim.envelope.recipients[0].address)
         for setting in self.usable:
-            if smarthost.serves(setting, sender) and not self.senders.is_blocked(setting, sender):
+            is_here = setting.transport == TRANSPORT
+            if here or is_here:
+                if here and is_here:
+                    return setting
+            elif smarthost.serves(setting, sender) and not self.senders.is_blocked(setting, sender):
                 return setting
         return None
 
@@ -210,9 +217,12 @@ class Backlog:
         """A message that no configured smart host is for says so, in the log once and in mailq."""
         sender = claim.envelope.reverse_path
         due = self.due_recipients(claim)
-        if not due or any(smarthost.serves(one, sender) for one in self.config.smarthosts):
+        here = address.is_local_target(claim.envelope.recipients[0].address)
+        if not due or (not here and any(smarthost.serves(one, sender) for one in self.config.smarthosts)):
             return
         reason = "no smart host is for this sender; see smarthost.senders in the configuration"
+        if here:
+            reason = "nothing is delivered on this machine; see aliases.maildir and aliases.agents"
         known = [claim.tries[index] for index in due if index in claim.tries]
         if not any(one.reply == reason for one in known):
             maillog.record(claim.queue_id, [("status", "deferred")], reason)

@@ -26,8 +26,10 @@ from sendmail_py.relay.actions import (
     RCPT,
     RSET,
     Chunk,
+    Expect,
     Judged,
     LastChunk,
+    Replies,
     Whole,
     Write,
 )  # fmt: skip
@@ -77,6 +79,10 @@ class Flight:
         self.transaction = new
         self.asked = asked
         self.reset = reset
+
+    def expects(self) -> list[Expect]:
+        """The replies that its commands will get."""
+        return [*[RSET] * self.reset, MAIL, *[RCPT] * len(self.asked)]
 
 
 def relay(server: Server) -> Dialogue[None]:
@@ -162,26 +168,17 @@ class Window:
 
     def take(self, flight: Flight) -> Dialogue[None]:
         """Read all replies to a transaction, then judge it."""
-        new = flight.transaction
-        mail, recipients = yield from self.greet(flight)
-        end: Reply = yield END
-        self.answer(flight, mail, recipients)
-        yield from self.finish(new, end)
+        replies: list[Reply] = yield Replies([*flight.expects(), END])
+        end = replies.pop()
+        self.answer(flight, replies)
+        yield from self.finish(flight.transaction, end)
 
-    def greet(self, flight: Flight) -> Dialogue[tuple[Reply, list[Reply]]]:
-        """The replies to MAIL and to every RCPT."""
+    def answer(self, flight: Flight, replies: list[Reply]) -> None:
+        """What the replies to RSET, MAIL and every RCPT mean."""
         if flight.reset:
-            smtp.require(RSET, (yield RSET))
-        mail: Reply = yield MAIL
-        recipients: list[Reply] = []
-        while len(recipients) < len(flight.asked):
-            recipients.append((yield RCPT))
-        return mail, recipients
-
-    def answer(self, flight: Flight, mail: Reply, recipients: list[Reply]) -> None:
-        """What they mean."""
-        smtp.answer_mail(flight.transaction, mail)
-        for n, reply in zip(flight.asked, recipients, strict=True):
+            smtp.require(RSET, replies.pop(0))
+        smtp.answer_mail(flight.transaction, replies[0])
+        for n, reply in zip(flight.asked, replies[1:], strict=True):
             flight.transaction.answer_rcpt(n, reply)
 
     def finish(self, new: Transaction, end: Reply) -> Dialogue[None]:
@@ -198,7 +195,7 @@ class Window:
         """A message that would fill the window: its content follows when somebody is to get it."""
         flight = Flight(new, new.open(), not self.is_clean)
         yield Write(self.commands(flight), len(flight.asked) + 1 + flight.reset)
-        self.answer(flight, *(yield from self.greet(flight)))
+        self.answer(flight, (yield Replies(flight.expects())))
         refused = None
         if new.open():
             refused = yield from self.send_chunks(new)

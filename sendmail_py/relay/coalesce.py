@@ -1,8 +1,8 @@
 """queue.coalesce: of messages with the same sender, recipients and subject one goes out in that time.
 
 The first goes at once, so nobody waits who sends one message. Those that follow within the time wait for its
-end; what waits then becomes one digest. Guarantees: a message leaves the queue only when the digest that holds
-it is durably there (spool/absorb.py); what was tried, is held, or is about a report, is left alone.
+end; what waits then becomes one digest. Guarantees: a message leaves the queue only when the digest that
+holds it is durably there (spool/absorb.py); what was tried, is held, or is a report, is left alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 
 from sendmail_py import maillog
 from sendmail_py.errors import SendmailError
-from sendmail_py.mail import header
+from sendmail_py.mail import address, header
 from sendmail_py.mail.envelope import TODO, Envelope, Recipient
 from sendmail_py.policy import identity
 from sendmail_py.relay import bounce, digest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sendmail_py.spool.queue import Spool
 
 LARGEST = 256 << 10  # octets; what is larger goes by itself
+MOST = 100  # messages in a digest; each has a descriptor
 FULL = 4 << 20  # octets of a digest, which servers take that take anything
 
 
@@ -42,7 +43,7 @@ class Coalescing:
         self.host = identity.host(config)
 
     def apply(self, due: list[Waiting]) -> list[Waiting]:
-        """What of the messages that are due is to be sent now; digests stand in the place of what they hold."""
+        """What of the messages that are due is to be sent now; digests in the place of what they hold."""
         kinds: dict[str, list[Waiting]] = {}
         alone: list[Waiting] = []
         for one in due:
@@ -90,7 +91,7 @@ class Coalescing:
             if claim is None:
                 found.append(waiting)  # whoever looks at it next will say why
                 continue
-            if taken and size + claim.size > min(FULL, self.config.queue.max_message):
+            if len(taken) >= MOST or size + claim.size > min(FULL, self.config.queue.max_message):
                 found += self.one_of(taken)
                 taken, size = [], 0
             taken.append((waiting, claim))
@@ -150,9 +151,13 @@ class Coalescing:
 
 
 def is_plain(envelope: Envelope) -> bool:
-    """Whether a message may be part of a digest: nobody has it yet, no report, no envelope id to report."""
-    states = {one.state for one in envelope.recipients}
-    return bool(envelope.reverse_path) and not envelope.envid and states == {TODO}
+    """Whether a message may be part of a digest: nobody has it, it is no report and asks for nothing special.
+
+    What a folder or a program gets is not for people to read.
+    """
+    special = envelope.envid or envelope.wishes
+    there = all(one.state == TODO and not address.is_local_target(one.address) for one in envelope.recipients)
+    return bool(envelope.reverse_path) and not special and there
 
 
 def kind(envelope: Envelope, subject: bytes) -> str:

@@ -46,6 +46,17 @@ def login(setting: SmartHost, environ: Mapping[str, str]) -> Login | None:
     raise LoginFault(f"smart host {setting.name}: user is set, but no password")
 
 
+def proxy_login(setting: SmartHost) -> Login | None:
+    """User and password for the proxy, None for none. LoginFault when the password cannot be had."""
+    if not setting.proxy_user:
+        return None
+    try:
+        password = read_secret(setting.proxy_password_file)
+    except (OSError, ValueError) as error:
+        raise LoginFault(f"smart host {setting.name}: proxy_password_file: {reason(error)}") from None
+    return Login(setting.proxy_user.encode("utf-8", "surrogateescape"), password)
+
+
 def reason(error: Exception) -> str:
     """Why a password cannot be read; never what was read or printed."""
     if isinstance(error, OSError):

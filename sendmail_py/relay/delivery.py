@@ -146,18 +146,21 @@ class Delivery:
         if verdict is None or verdict.phase != transaction.END or not verdict.reply.positive:
             return None
         everybody = self.claim.envelope.recipients
-        if len(done.verdicts) != len(everybody) or any([one is not verdict for one in done.verdicts]):
+        if done.verdicts.count(verdict) != len(everybody):
             return None
-        wanted = self.claim.beside or any([b"SUCCESS" in one.notify for one in everybody])
-        return None if wanted else verdict
+        for one in everybody:
+            if one.notify and b"SUCCESS" in one.notify:
+                return None
+        return None if self.claim.beside else verdict
 
-    def removed(self, done: Transaction, verdict: Verdict, via: Via) -> None:
-        """Everybody has the message and its file is gone for good: into the log."""
+    def log_end(self, done: Transaction, verdict: Verdict, via: Via, is_gone: bool) -> None:
+        """The lines that say that everybody has the message, and that its file is gone."""
         found, now = trouble.judge(verdict), self.clock()
         for index in done.indices:
             log(self.claim.queue_id, self.claim.envelope, index, found, via, now)
         self.counts[outcomes.DELIVERED] += len(done.indices)
-        maillog.record(self.claim.queue_id, [], "removed")
+        if is_gone:
+            maillog.record(self.claim.queue_id, [], "removed")
 
     def judged(self, done: Transaction, via: Via) -> bool:
         """Write down what the server decided; whether anybody's fate is settled for good (progress)."""

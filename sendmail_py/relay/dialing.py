@@ -16,11 +16,14 @@ import threading
 import time
 from collections import deque
 
-from sendmail_py.relay.faults import TransportFault
+from sendmail_py.relay import hurry
+from sendmail_py.relay.faults import StoppedFault, TransportFault
+from sendmail_py.relay.hurry import NEVER, Hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
+    from sendmail_py.relay.sasl import Login
 
     Address = tuple[int, tuple[str | int | bytes, ...]]
 
@@ -34,17 +37,25 @@ SOCKS_FAULTS = {
 }  # fmt: skip
 
 
-def dial(setting: SmartHost, host: str, port: int) -> socket.socket:
-    """A connected, non-blocking socket to a server, by the way that the setting says; TransportFault."""
+def dial(
+    setting: SmartHost, host: str, port: int, stop: Hurry = NEVER, login: Login | None = None
+) -> socket.socket:
+    """A connected, non-blocking socket to a server, by the way that the setting says; TransportFault.
+
+    `login` is for the proxy. StoppedFault as soon as `stop` says so.
+    """
     timeout = setting.connect_timeout
     if host.startswith("/"):
         return dial_path(host, timeout)
     if not setting.proxy:
-        return stagger(host, resolve(host, port, timeout), timeout, setting.source)
+        return stagger(host, resolve(host, port, timeout, stop), timeout, setting.source, stop)
     name, _, proxy_port = setting.proxy.rpartition(":")
-    sock = stagger(name, resolve(name, int(proxy_port), timeout), timeout, setting.source)
+    sock = stagger(name, resolve(name, int(proxy_port), timeout, stop), timeout, setting.source, stop)
     try:
-        socks(sock, host, port, time.monotonic() + timeout)
+        socks(sock, host, port, time.monotonic() + timeout, stop, login)
+    except StoppedFault:
+        sock.close()
+        raise
     except (OSError, TransportFault) as error:
         sock.close()
         reason = error.strerror or "timed out" if isinstance(error, OSError) else str(error)
@@ -100,7 +111,9 @@ def peer_name(host: str, address: Address) -> str:
     return f"{host}[{address[1][0]!s}]:{address[1][1]!s}"
 
 
-def stagger(host: str, addresses: list[Address], timeout: float, source: str = "") -> socket.socket:
+def stagger(
+    host: str, addresses: list[Address], timeout: float, source: str = "", stop: Hurry = NEVER
+) -> socket.socket:
     """The first address that answers; each begins a moment after the one before, or when that has failed."""
     waiting = deque(alternating(addresses, source))
     reasons = [] if waiting else [f"{host} has no address that can be reached from {source or 'here'}"]
@@ -118,7 +131,8 @@ def stagger(host: str, addresses: list[Address], timeout: float, source: str = "
                     reasons.append(f"connect to {peer_name(host, address)}: {error.strerror}")
                     turn = now
                 continue
-            for one in ready(begun, min([turn] * bool(waiting) + [one.deadline for one in begun])):
+            until = min([turn] * bool(waiting) + [one.deadline for one in begun])
+            for one in ready(begun, until, stop):
                 fault = one.fault()
                 if not fault:
                     begun.remove(one)
@@ -142,13 +156,12 @@ def drop(begun: list[Attempt], one: Attempt) -> None:
     one.sock.close()
 
 
-def ready(begun: list[Attempt], until: float) -> list[Attempt]:
+def ready(begun: list[Attempt], until: float, stop: Hurry) -> list[Attempt]:
     """The attempts that came to an end, [] when there is none until then (monotonic seconds)."""
     poll = select.poll()
     for one in begun:
         poll.register(one.sock, select.POLLOUT)
-    left = max(0.0, until - time.monotonic())
-    found = {fd for fd, _ in poll.poll(min(left, 2_000_000) * 1000 + 1)}
+    found = {fd for fd, _ in hurry.poll(poll, until, stop)}
     return [one for one in begun if one.sock.fileno() in found]
 
 
@@ -167,27 +180,47 @@ def alternating(addresses: list[Address], source: str) -> list[Address]:
 # --- SOCKS5 (RFC 1928) --------------------------------------------------------------------------------------
 
 
-def socks(sock: socket.socket, host: str, port: int, deadline: float) -> None:
+def socks(
+    sock: socket.socket,
+    host: str,
+    port: int,
+    deadline: float,
+    stop: Hurry = NEVER,
+    login: Login | None = None,
+) -> None:
     """Have the proxy at the other end connect to a host, whose name it looks up; OSError, TransportFault."""
     name = host.encode("idna") if not host.isascii() else host.encode()
     if len(name) > LONGEST_NAME:
         raise TransportFault("the name is too long for the proxy")
-    sock.sendall(b"\x05\x01\x00")
-    if exactly(sock, 2, deadline) != b"\x05\x00":
+    sock.sendall(b"\x05\x02\x00\x02" if login else b"\x05\x01\x00")
+    chosen = exactly(sock, 2, deadline, stop)
+    if chosen == b"\x05\x02" and login:
+        log_in(sock, login, deadline, stop)
+    elif chosen != b"\x05\x00":
         raise TransportFault("not a SOCKS5 proxy, or it wants a login")
     sock.sendall(b"\x05\x01\x00\x03" + bytes([len(name)]) + name + port.to_bytes(2, "big"))
-    version, code, _, kind = exactly(sock, 4, deadline)
+    version, code, _, kind = exactly(sock, 4, deadline, stop)
     if version != 5 or code:
         raise TransportFault(SOCKS_FAULTS.get(code, f"reply {code}"))
-    length = {1: 4, 4: 16}.get(kind) or exactly(sock, 1, deadline)[0]
-    exactly(sock, length + 2, deadline)
+    length = {1: 4, 4: 16}.get(kind) or exactly(sock, 1, deadline, stop)[0]
+    exactly(sock, length + 2, deadline, stop)
 
 
-def exactly(sock: socket.socket, count: int, deadline: float) -> bytes:
+def log_in(sock: socket.socket, login: Login, deadline: float, stop: Hurry) -> None:
+    """User and password (RFC 1929 2); OSError, TransportFault."""
+    words = (login.user, login.password)
+    if any(len(word) > LONGEST_NAME for word in words):
+        raise TransportFault("user or password is too long for the proxy")
+    sock.sendall(b"\x01" + b"".join([bytes([len(word)]) + word for word in words]))
+    if exactly(sock, 2, deadline, stop)[1]:
+        raise TransportFault("login refused")
+
+
+def exactly(sock: socket.socket, count: int, deadline: float, stop: Hurry) -> bytes:
     """So many octets; OSError."""
     octets = b""
     while len(octets) < count:
-        if not wait(sock, select.POLLIN, deadline):
+        if not wait(sock, select.POLLIN, deadline, stop):
             raise TimeoutError(errno.ETIMEDOUT, "timed out")
         more = sock.recv(count - len(octets))
         if not more:
@@ -196,19 +229,18 @@ def exactly(sock: socket.socket, count: int, deadline: float) -> bytes:
     return octets
 
 
-def wait(sock: socket.socket, events: int, deadline: float) -> int:
-    """Wait for `events`; the ones that came, 0 when the deadline (monotonic seconds) passed."""
+def wait(sock: socket.socket, events: int, deadline: float, stop: Hurry = NEVER) -> int:
+    """Wait for `events`; the ones that came, 0 when the deadline (monotonic seconds) passed. StoppedFault."""
     poll = select.poll()
     poll.register(sock, events)
-    left = deadline - time.monotonic()
-    found = poll.poll(min(left, 2_000_000) * 1000 + 1) if left > 0 else []
+    found = hurry.poll(poll, deadline, stop) if deadline > time.monotonic() else []
     return found[0][1] if found else 0
 
 
 # --- names --------------------------------------------------------------------------------------------------
 
 
-def resolve(host: str, port: int, timeout: float) -> list[Address]:
+def resolve(host: str, port: int, timeout: float, stop: Hurry = NEVER) -> list[Address]:
     """The addresses of a name in the resolver's order, or of an address literal without asking anybody.
 
     getaddrinfo(3) knows no deadline, so a thread of its own does it; one that hangs is left behind.
@@ -221,7 +253,11 @@ def resolve(host: str, port: int, timeout: float) -> list[Address]:
     answers: list[list[Address] | TransportFault] = []
     thread = threading.Thread(target=look_up, args=(host, port, answers), daemon=True)
     thread.start()
-    thread.join(timeout)
+    end = time.monotonic() + timeout
+    while thread.is_alive() and (left := end - time.monotonic()) > 0:
+        thread.join(left if stop.over else min(left, hurry.MOMENT))
+        if stop():
+            raise StoppedFault("the run was asked to end")
     if not answers:
         raise TransportFault(f"look-up of {host}: timed out")
     if isinstance(answers[0], TransportFault):

@@ -1,4 +1,4 @@
-"""A digest: one message that holds several, each as it was (RFC 2046 5.1.5), behind a line for people. Pure."""
+"""A digest: one message that holds several, each as it was (RFC 2046 5.1.5), and a line for people. Pure."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fields(parts: list[Part], sender: Sender) -> Iterator[bytes]:
     """The header down to MIME-Version."""
     first = parts[0].fields
     yield from [one for one in first if header.name(one) in COPIED]
-    subject = next((header.value(one) for one in first if header.name(one) == b"subject"), b"" + CRLF)
+    subject = next((header.value(one) for one in first if header.name(one) == b"subject"), CRLF)
     yield b"Subject: [%d messages]" % len(parts) + subject
     yield b"Date: " + header.date_time(sender.now) + CRLF
     yield b"Message-ID: <" + sender.queue_id.encode() + MARK + sender.domain + b">" + CRLF
@@ -75,7 +75,7 @@ def typed(kind: bytes, encoding: bytes) -> bytes:
 def explanation(parts: list[Part]) -> bytes:
     """The part for people: what this is, and when each message arrived."""
     text = f"{len(parts)} messages with the same sender, recipients and subject arrived within a short time."
-    lines = textwrap.wrap(f"{text} They follow as they are.") + [""]
+    lines = [*textwrap.wrap(f"{text} They follow as they are."), ""]
     for one in parts:
         when = header.date_time(one.created).decode()
         lines.append(f"{when}  {one.size:>9} octets")

@@ -19,14 +19,15 @@ class Server:
     size          the largest message in octets (RFC 1870), 0 when not told or unlimited
     drops_chunks  whether it is known to drop the octets of a refused chunk (chunking.py)
     lmtp          whether LMTP is spoken
+    secure        whether the session is encrypted and the server is who it should be
     extras        words for every MAIL command that the configuration asks for (extras.py)
     deliver_by    seconds within which a message must arrive, 0 for no limit (extras.py)
     """
 
-    __slots__ = ("deliver_by", "drops_chunks", "extras", "keywords", "lmtp", "pipelining", "size")
+    __slots__ = ("deliver_by", "drops_chunks", "extras", "keywords", "lmtp", "pipelining", "secure", "size")
 
     def __init__(self, lines: list[bytes]) -> None:
-        self.drops_chunks = self.lmtp = False
+        self.drops_chunks = self.lmtp = self.secure = False
         self.extras: list[bytes] = []
         self.deliver_by = 0
         self.keywords: dict[bytes, list[bytes]] = {}

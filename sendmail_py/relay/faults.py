@@ -30,6 +30,10 @@ class TransportFault(Fault):
     """Look-up, connect, TLS or the connection itself failed, or a time limit passed."""
 
 
+class StoppedFault(Fault):
+    """Nobody's fault: the run is to end, and there was no mail in hand yet."""
+
+
 class ProtocolFault(Fault):
     """The server spoke out of turn, or not SMTP."""
 

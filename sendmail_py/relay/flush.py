@@ -15,9 +15,9 @@ import time
 from sendmail_py import maillog
 from sendmail_py.errors import printable
 from sendmail_py.policy import identity
-from sendmail_py.relay import outcome, trouble
+from sendmail_py.relay import local, outcome, sender_domains, trouble
 from sendmail_py.relay.backlog import Backlog, Rules
-from sendmail_py.relay.faults import ContentFault, Fault, RefusedFault
+from sendmail_py.relay.faults import ContentFault, Fault, RefusedFault, StoppedFault
 from sendmail_py.relay.in_hand import InHand
 from sendmail_py.relay.opening import Opener
 from sendmail_py.relay.pace import Paces
@@ -61,6 +61,14 @@ class Summary:
         counts = f"{self.delivered} delivered, {self.deferred} deferred, {self.failed} failed"
         return f"{counts}; {self.fault}" if self.fault else counts
 
+    def add(self, other: Summary) -> None:
+        """What another run did after this one."""
+        self.delivered += other.delivered
+        self.deferred = other.deferred
+        self.failed += other.failed
+        self.damaged += other.damaged
+        self.fault = other.fault
+
     def count(self, mail: Mail) -> None:
         """Take over what became of the mail."""
         self.delivered = mail.counts[outcome.DELIVERED]
@@ -93,15 +101,21 @@ def run(
     """
     maillog.keep_open()
     rules = Rules(config.queue, clock, random, only, force)
-    usable = find_usable(config, spool.directory, rules)
+    usable = find_usable(config, spool.directory, rules) + local.settings(config)
     if not usable:
         return rest(config, spool.directory)
     in_hand = InHand(Backlog(spool, usable, rules, config), limit, seen)
-    senders = SenderDomains(config)
+    senders = SenderDomains(config, spool.directory)
     in_hand.note = senders.note
     in_hand.gathers = True
-    summary = Run(in_hand, spool.directory, rules, stop).all(opener(config, spool.directory, trace))
-    senders.ask(spool.directory)
+    this_run = Run(in_hand, spool.directory, rules, stop)
+    this_run.opened = senders.opened
+    maillog.gather()
+    try:
+        summary = this_run.all(opener(config, spool.directory, trace))
+    finally:
+        maillog.gather(False)
+    senders.end(0 if stop() else sender_domains.WAIT)
     return summary
 
 
@@ -151,7 +165,9 @@ class Run:
         self.breaker = Breaker(directory)
         self.paces = Paces(directory, rules.clock)
         self.asked = stop
+        self.opened: Callable[[], None] = lambda: None  # told when a session with a server is open
         self.throttled = ""  # the smart host's words when it wants less mail
+        self.breaches = 0  # transactions in a row in which it found our dialogue wrong
         self.summary = Summary()
         self.setting: SmartHost
         self.progress = False  # whether this session has settled a recipient for good
@@ -164,6 +180,7 @@ class Run:
 
     def all(self, opener: Opener) -> Summary:
         """Smart host after smart host until nothing is left that could be tried."""
+        opener.stop = self.stop
         try:
             while not self.stop() and (setting := self.mail.next_smarthost()) is not None:
                 self.setting = setting
@@ -184,11 +201,14 @@ class Run:
         pace = self.paces.of(self.setting.name, self.setting.max_rate)
         while not self.stop() and self.mail.prepare(self.setting):
             self.progress = self.blamed = False
+            self.breaches = 0
             sessions = Sessions(self, opener, self.setting, pace)
             fault = sessions.serve()
             self.mail.settle()
             if fault is None or self.progress:
                 self.breaker.clear(self.setting.name)
+            if isinstance(fault, StoppedFault):
+                break
             if self.throttled:
                 fault = RefusedFault(self.throttled)
             if fault is not None and (self.throttled or not self.may_go_on(fault)):
@@ -217,6 +237,8 @@ class Run:
 
     def next_transaction(self, most_recipients: int) -> Transaction | None:
         """The next transaction for this smart host."""
+        if not self.setting.transport and not self.setting.command:
+            self.opened()
         if self.stop() or self.throttled:
             return None
         return self.mail.next_transaction(self.setting, most_recipients)
@@ -238,6 +260,17 @@ class Run:
         progress, throttled = self.mail.judged(done, via, self.setting)
         self.progress = self.progress or progress
         self.throttled = self.throttled or throttled
+        self.note_breach(trouble.breach(done))
+
+    def note_breach(self, words: str) -> None:
+        """Count the transactions in which the server found our dialogue wrong.
+
+        One may be due to an odd address; after two, with nobody served, the smart host rests. Two odd
+        addresses do not hold the others for long: they go behind them.
+        """
+        self.breaches = self.breaches + 1 if words else 0
+        if self.breaches > 1 and not self.progress:
+            self.throttled = self.throttled or f"out of step: {words}"
 
     def interrupted(self, in_hand: list[Transaction], judged: int, fault: Fault, via: Via) -> None:
         """Judge, or keep for the next session, what was in hand when the session ended."""

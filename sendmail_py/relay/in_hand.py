@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 
+from sendmail_py import maillog
 from sendmail_py.relay import outcome
 
 TYPE_CHECKING = False
@@ -114,13 +115,20 @@ class InHand:
 
     def settle(self) -> None:
         """What was judged is on disk when this returns; OSError."""
+        if self.arrived:
+            self.remove_arrived()
+        maillog.flush()
+
+    def remove_arrived(self) -> None:
+        """Messages that everybody has leave the queue, with one sync for all; OSError."""
         arrived, self.arrived = self.arrived, []
+        is_gone = False
         try:
-            if arrived:
-                self.backlog.spool.remove([delivery.claim for delivery, _, _, _ in arrived])
+            self.backlog.spool.remove([delivery.claim for delivery, _, _, _ in arrived])
+            is_gone = True
         finally:  # what the server said is known even if the disk does not take it
             for delivery, done, verdict, via in arrived:
-                delivery.removed(done, verdict, via)
+                delivery.log_end(done, verdict, via, is_gone)
                 self.count(delivery)
                 self.seen(delivery.claim.size)
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sendmail_py.relay.sasl import Login
 
 
+SERVER, PROXY = "server", "proxy"
+
+
 class Keyring:
     """Logins and contexts by name of the smart host; a Fault stands in for what `fill` could not get."""
 
@@ -27,27 +30,32 @@ class Keyring:
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.environ = environ
-        self.logins: dict[str, Login | Fault | None] = {}
+        self.logins: dict[tuple[str, str], Login | Fault | None] = {}
         self.contexts: dict[tuple[str, bool], ssl.SSLContext | Fault] = {}
 
     def fill(self, smarthosts: Iterable[SmartHost]) -> None:
         """Read everything now; what cannot be had is told when a session needs it."""
         for setting in smarthosts:
-            try:
-                self.login(setting)
-            except LoginFault as fault:
-                self.logins[setting.name] = fault
+            for kind in (SERVER, PROXY):
+                try:
+                    self.login(setting, kind)
+                except LoginFault as fault:
+                    self.logins[setting.name, kind] = fault
             for pinned in () if setting.tls == "none" else (False, True):
                 try:
                     self.context(setting, pinned)
                 except TransportFault as fault:
                     self.contexts[setting.name, pinned] = fault
 
-    def login(self, setting: SmartHost) -> Login | None:
-        """User and password, None when the smart host wants none; LoginFault."""
-        if setting.name not in self.logins:
-            self.logins[setting.name] = credentials.login(setting, self.environ)
-        found = self.logins[setting.name]
+    def login(self, setting: SmartHost, kind: str = SERVER) -> Login | None:
+        """User and password for the server or the proxy, None when it wants none; LoginFault."""
+        key = (setting.name, kind)
+        if key not in self.logins:
+            for_proxy = kind == PROXY
+            self.logins[key] = (
+                credentials.proxy_login(setting) if for_proxy else credentials.login(setting, self.environ)
+            )
+        found = self.logins[key]
         if isinstance(found, Fault):
             raise LoginFault(str(found))
         return found

@@ -24,11 +24,17 @@ numbers = itertools.count(1)
 
 
 class Maildir:
-    """A needs.Sink: one file a transaction, the envelope in its first fields, lines end in LF."""
+    """A needs.Sink: one file a transaction, the envelope in its first fields, lines end in LF.
 
-    __slots__ = ("name", "path")
+    head: lines in the place of those that name the recipients, b"" for these.
+    """
 
-    def __init__(self, setting: SmartHost) -> None:
+    __slots__ = ("head", "name", "path")
+
+    most_recipients = 0
+
+    def __init__(self, setting: SmartHost, head: bytes = b"") -> None:
+        self.head = head
         self.path = setting.transport.removeprefix("maildir:")
         self.name = setting.transport
 
@@ -48,7 +54,8 @@ class Maildir:
         temporary = f"{self.path}/{TEMPORARY}/{name}"
         with open(os.open(temporary, NEW_FILE, 0o600), "wb") as file:
             file.write(b"Return-Path: <%s>\n" % new.envelope.reverse_path)
-            file.writelines([b"Delivered-To: %s\n" % new.recipients[n].address for n in new.open()])
+            named = [b"Delivered-To: %s\n" % new.recipients[n].address for n in new.open()]
+            file.writelines([self.head] if self.head else named)
             file.writelines(content.unix_lines(new.chunks()))
             file.flush()
             os.fsync(file.fileno())

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
             """Time to get the next transaction ready: a reply is on its way."""
 
         def settle(self) -> None:
-            """What was judged must be on disk before anything else is read."""
+            """What was judged must be on disk before anything else is sent or read."""
 
     class Mail(Protocol):
         """What a run sends (flush.Run): the mail of one queue, in_hand.InHand, or that of many owners."""
@@ -92,9 +92,10 @@ if TYPE_CHECKING:
             """However the run ended, nothing stays claimed."""
 
     class Sink(Protocol):
-        """Where mail goes when it does not go to a server: maildir.Maildir, program.Program."""
+        """Where mail goes when it does not go to a server: maildir.Maildir, program.Program, local.Local."""
 
         name: str
+        most_recipients: int  # that it takes at a time, 0 for all
 
         def send(self, new: Transaction) -> None:
             """Judge every recipient that has no verdict yet; a Fault when nobody can be."""

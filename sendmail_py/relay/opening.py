@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 
-from sendmail_py.relay import chunking, extras, smarthost, smtp, transport
-from sendmail_py.relay.faults import Fault, LoginFault, TransportFault
+from sendmail_py.relay import chunking, extras, keyring, smarthost, smtp, transport
+from sendmail_py.relay.faults import Fault, LoginFault, StoppedFault, TransportFault
+from sendmail_py.relay.hurry import Hurry
 from sendmail_py.relay.keyring import Keyring
 from sendmail_py.relay.session import Session
 from sendmail_py.spool.servers import Known
@@ -34,9 +35,10 @@ class Opener:
     servers   what is known of servers from earlier sessions
     trace     is given the transcript
     keys      logins and certificates
+    stop      whether the run is to end: then nobody waits for a server before there is mail in hand
     """
 
-    __slots__ = ("helo", "keys", "servers", "trace")
+    __slots__ = ("helo", "keys", "servers", "stop", "trace")
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Opener:
         self.servers = servers
         self.trace = trace
         self.keys = keys or Keyring()
+        self.stop: Callable[[], bool] = lambda: False
 
     def reach(self, setting: SmartHost, backlog: Backlog) -> tuple[Session, Server]:
         """A session that is ready for mail from `backlog`; the last Fault when no endpoint gives one."""
@@ -57,7 +60,7 @@ class Opener:
         for endpoint in smarthost.endpoints(setting):
             try:
                 return self.open(setting, endpoint, login, backlog)
-            except LoginFault:
+            except (LoginFault, StoppedFault):
                 raise
             except Fault as fault:
                 last = fault
@@ -67,22 +70,25 @@ class Opener:
         self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog
     ) -> tuple[Session, Server]:
         """A session with one endpoint; another one when the server did not survive our question."""
-        session, server = self.enter(setting, endpoint, login, backlog)
+        hurry = Hurry(self.stop)
+        session, server = self.enter(setting, endpoint, login, backlog, hurry)
         try:
             self.find_out(setting.name, session, server)
         except BaseException as fault:
             session.close()
-            if not isinstance(fault, Fault):
+            if not isinstance(fault, Fault) or isinstance(fault, StoppedFault):
                 raise
-            session, server = self.enter(setting, endpoint, login, backlog)
+            session, server = self.enter(setting, endpoint, login, backlog, hurry)
+        hurry.over = True
         return session, server
 
     def enter(
-        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog
+        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog, hurry: Hurry
     ) -> tuple[Session, Server]:
         """Connect, encrypt, log in."""
         tlsa = trusted(setting, endpoint)
-        connection = transport.connect(setting, endpoint.host, endpoint.port)
+        proxy_login = self.keys.login(setting, keyring.PROXY)
+        connection = transport.connect(setting, endpoint.host, endpoint.port, hurry, proxy_login)
         connection.tlsa = tlsa
         connection.context = self.keys.context
         session = Session(connection, setting, endpoint.name, backlog, self.trace)
@@ -97,6 +103,7 @@ class Opener:
         )
         try:
             server = session.play(smtp.opening(wish))
+            server.secure = setting.tls != "none"
             extras.agree(setting, server)
         except BaseException:
             session.close()

@@ -37,6 +37,8 @@ class Program:
 
     __slots__ = ("command", "name", "timeout")
 
+    most_recipients = 0
+
     def __init__(self, setting: SmartHost) -> None:
         self.command = [os.fsencode(word) for word in setting.command]
         self.name = setting.command[0]
@@ -54,10 +56,11 @@ class Program:
             reply = self.run([*words, b"--", *[new.recipients[n].address for n in new.open()]], new)
         new.judge(transaction.END, reply)
 
-    def run(self, words: list[bytes], new: Transaction) -> Reply:
-        """The command's verdict."""
+    def run(self, words: list[bytes], new: Transaction, head: bytes = b"") -> Reply:
+        """The command's verdict on the message with these lines before it."""
         new.stage = transaction.CONTENT
         with tempfile.TemporaryFile() as message, tempfile.TemporaryFile() as printed:
+            message.write(head)
             for piece in content.unix_lines(new.chunks()):
                 message.write(piece)
             message.seek(0)

@@ -1,8 +1,8 @@
 """Can a domain receive mail (RFC 5321 5.1, RFC 7505)? Asked in DNS, remembered in the spool.
 
 Guarantees: "no" only when DNS said so; the flush and the admin command are the only ones who ask; a verdict
-is asked again after a week, a bad one after a day; a spool that cannot be written loses the verdicts, nothing
-else.
+is asked again after a week, a bad one after a day (sender_domains.py); a spool that cannot be written loses
+the verdicts, nothing else.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from sendmail_py.policy import verdicts
 from sendmail_py.relay.resolver import FOUND, NOWHERE, UNKNOWN, Resolver
 from sendmail_py.spool import durable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 YES, NO = "yes", "no"
-GOOD_FOR = 7 * 86400  # seconds that a verdict holds before DNS is asked again
-BAD_FOR = 86400
 MOST_EXCHANGERS = 5
 MOST_KEPT = 1000
 
@@ -36,7 +38,7 @@ def verdict(resolver: Resolver, domain: str) -> tuple[str, str]:
     if answer.state == FOUND:
         exchangers = [str(one.exchange).rstrip(".") for one in answer.records]
         return exchange(resolver, [one for one in exchangers if one])
-    state, _ = resolver.addresses(domain)
+    state, _ = resolver.addresses(domain, enough=1)
     if state == UNKNOWN:
         return UNKNOWN, "DNS gave no answer"
     return (YES, "") if state == FOUND else (NO, "DNS has neither mail exchangers nor addresses for it")
@@ -46,8 +48,12 @@ def exchange(resolver: Resolver, exchangers: list[str]) -> tuple[str, str]:
     """The verdict on a domain with these mail exchangers; none of them stands for the null MX."""
     if not exchangers:
         return NO, "its null MX record says that it takes no mail"
-    states = [resolver.addresses(one)[0] for one in exchangers[:MOST_EXCHANGERS]]
-    if FOUND in states or len(exchangers) > MOST_EXCHANGERS:
+    states = []
+    for one in exchangers[:MOST_EXCHANGERS]:
+        states.append(resolver.addresses(one, enough=1)[0])
+        if FOUND in states:
+            return YES, ""
+    if len(exchangers) > MOST_EXCHANGERS:
         return YES, ""
     if UNKNOWN in states:
         return UNKNOWN, "DNS gave no answer"
@@ -63,13 +69,13 @@ def refresh(
     receive; domains without an answer are not in it.
     """
     moment = int(time.time() if now is None else now)
-    known = {one: (when, why) for one, when, why in verdicts.lines(verdicts.read(directory))}
+    known = remembered(directory)
     found: dict[str, str] = {}
     changed = False
     for domain in domains:
         key = domain.lower().rstrip(".").encode()
         when, why = known.get(key, (0, ""))
-        if not 0 <= moment - when < (BAD_FOR if why else GOOD_FOR):
+        if not 0 <= moment - when < (verdicts.BAD_FOR if why else verdicts.GOOD_FOR):
             answer, why = verdict(resolver, domain)
             if answer == UNKNOWN:
                 continue
@@ -79,6 +85,30 @@ def refresh(
     if changed:
         keep(directory, known)
     return found
+
+
+def learn(directory: str, domain: str, resolver: Resolver, is_late: Callable[[], bool]) -> str:
+    """Ask about one domain in lower case and keep what was learnt, first of all that it was asked.
+
+    Nothing more is kept once it `is_late`. Returns the reason if it cannot receive mail, else "".
+    """
+    key = domain.encode()
+    known = remembered(directory)
+    known[verdicts.ASKED + key] = (int(time.time()), "")
+    keep(directory, known)
+    answer, why = verdict(resolver, domain)
+    if answer == UNKNOWN or is_late():
+        return ""
+    known = remembered(directory)
+    known.pop(verdicts.ASKED + key, None)
+    known[key] = (int(time.time()), why)
+    keep(directory, known)
+    return why
+
+
+def remembered(directory: str) -> dict[bytes, tuple[int, str]]:
+    """What the spool knows: seconds and reason by domain."""
+    return {one: (when, why) for one, when, why in verdicts.lines(verdicts.read(directory))}
 
 
 def keep(directory: str, known: dict[bytes, tuple[int, str]]) -> None:

@@ -107,10 +107,10 @@ def needs(stored: Content, wire: Wire) -> bool:
     """Whether anything might have to be changed; one fast pass that looks at no more than it must."""
     if stored.eight_bit and not wire.eight_bit:
         return True
-    lines = LongLines()
     if stored.octets is not None and not stored.eight_bit:
-        lines.feed(stored.octets)
-        return lines.finish()
+        longest = max(map(len, stored.octets.split(b"\n")))  # with the CR
+        return longest > first_pass.LONGEST and has_long_line(stored.octets)
+    lines = LongLines()
     in_header = stored.eight_bit
     check = codecs.getincrementaldecoder("utf-8" if wire.utf8 else "ascii")()
     tail = CRLF
@@ -126,6 +126,13 @@ def needs(stored: Content, wire: Wire) -> bool:
         lines.feed(chunk)
         if lines.found:
             return True
+    return lines.finish()
+
+
+def has_long_line(octets: bytes) -> bool:
+    """Whether a line of a whole message is too long, the last one counted as it is."""
+    lines = LongLines()
+    lines.feed(octets)
     return lines.finish()
 
 

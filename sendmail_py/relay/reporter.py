@@ -73,6 +73,8 @@ class Reporter:
 
     def report_failures(self, claim: Claim) -> None:
         """FAILED becomes REPORTED."""
+        if claim.owing and self.may_report(claim.envelope):
+            promise.look_again(claim)
         self.keep_word(claim, promise.FAILURE, FAILED, REPORTED)
         everybody = claim.envelope.recipients
         owed = [i for i in indices(claim.envelope, FAILED) if wants(everybody[i], b"FAILURE")]

@@ -74,9 +74,14 @@ class Resolver:
         except (dns.exception.DNSException, OSError, ValueError):
             return Answer(UNKNOWN, [])
 
-    def addresses(self, name: str) -> tuple[str, list[str]]:
-        """(state, addresses) of a host: FOUND with any A or AAAA record, UNKNOWN if one of both is."""
-        both = [self.ask(name, "A"), self.ask(name, "AAAA")]
+    def addresses(self, name: str, enough: int = 1000) -> tuple[str, list[str]]:
+        """(state, addresses) of a host: FOUND with any A or AAAA record, UNKNOWN if one of both is.
+
+        With `enough` A records the other question is not asked.
+        """
+        both = [self.ask(name, "A")]
+        if len(both[0].records) < enough:
+            both.append(self.ask(name, "AAAA"))
         found = [one.address for answer in both for one in answer.records]
         states = {answer.state for answer in both}
         for state in (FOUND, UNKNOWN, EMPTY):

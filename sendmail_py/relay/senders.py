@@ -44,6 +44,8 @@ class Senders:
 
     def is_blocked(self, setting: SmartHost, sender: bytes) -> bool:
         """Whether the sender's messages wait: it was refused in this run, or a short time ago."""
+        if not self.refusals:
+            return False
         key = refused.key(setting.name, sender)
         if key in self.now_refused:
             return True
@@ -72,7 +74,7 @@ class Senders:
 
     def accept(self, setting: SmartHost, sender: bytes) -> None:
         """The sender is welcome."""
-        if self.refusals.pop(refused.key(setting.name, sender), None) is not None:
+        if self.refusals and self.refusals.pop(refused.key(setting.name, sender), None) is not None:
             self.write()
 
     def write(self) -> None:

@@ -160,14 +160,13 @@ class Session:
         return reply
 
     def wait_for(self, action: actions.Expect) -> Reply:
-        """Send what is buffered, then wait for a reply; what was judged is on disk before."""
+        """Send what is buffered, then wait for a reply; what was judged is on disk before both."""
         self.line.doing = f"waiting for the reply to {action.phase}"
         if self.unsent and self.outstanding == self.unsent:
             self.check_nothing_said()
         patience = PATIENCE_AT_END if action is actions.END else 1
         self.flush()
         self.backlog.prepare()
-        self.backlog.settle()
         began = time.monotonic()
         reply = self.receive(began + self.timeout * patience)
         self.waited += time.monotonic() - began
@@ -178,13 +177,13 @@ class Session:
         self.check_quiet()
         sent = action.transaction
         self.begin(sent)
-        self.owe(action.replies)
         is_at_hand = sent.content.octets is not None
         for piece in [at_once(sent, content.whole_stuffed)] if is_at_hand else pieces(content.stuffed, sent):
             if self.outbox.is_full(len(piece)):
-                self.outbox.send(self.timeout, self.early)
+                self.send(self.early)
                 self.line.hear(self.early)
             self.outbox.put(piece)
+        self.owe(action.replies)
         self.outbox.end(sent)
         if self.trace:
             transcript.content(self.trace, sent.size)
@@ -293,10 +292,11 @@ class Session:
         self.send()
         self.outbox.deadline = 0.0
 
-    def send(self) -> None:
-        """Everything that is in the outbox."""
+    def send(self, heard: Callable[[bytes], None] | None = None) -> None:
+        """Everything that is in the outbox; what was judged is on disk before."""
+        self.backlog.settle()
         self.unsent = 0
-        self.outbox.send(self.timeout, self.reader.feed)
+        self.outbox.send(self.timeout, heard or self.reader.feed)
 
     def receive(self, deadline: float) -> Reply:
         """Read until a reply is complete."""
@@ -350,4 +350,5 @@ def pieces(form: Callable[[Iterable[bytes]], Iterator[bytes]], sent: Transaction
 
 def unreadable(error: OSError | SendmailError) -> ContentFault:
     """That a message cannot be read or sent is its own fault, not the smart host's."""
-    return ContentFault(f"cannot read the message: {error.strerror}" if isinstance(error, OSError) else str(error))
+    why = f"cannot read the message: {error.strerror}" if isinstance(error, OSError) else str(error)
+    return ContentFault(why)

@@ -15,7 +15,7 @@ import threading
 import time
 
 from sendmail_py import maillog
-from sendmail_py.relay import chunking, maildir, program, smtp, transaction
+from sendmail_py.relay import chunking, local, maildir, program, smtp, transaction
 from sendmail_py.relay.delivery import Via
 from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import Fault
@@ -151,6 +151,8 @@ class Sessions:
 
 def local_sink(setting: SmartHost) -> Sink | None:
     """What takes the mail in place of a server."""
+    if local.is_local(setting):
+        return local.Local(setting)
     if setting.transport:
         return maildir.Maildir(setting)
     return program.Program(setting) if setting.command else None
@@ -206,8 +208,10 @@ class Channel:
     def hand_over(self, sink: Sink) -> None:
         """Everything to a sink; the Fault that stopped it leaves after its message was put back."""
         self.via = Via(self.sessions.setting.name, sink.name)
+        self.most_recipients = sink.most_recipients
         while (new := self.next_transaction()) is not None:
-            transaction.refuse_unfit(LOCAL, new)
+            if not local.is_local(self.sessions.setting):  # there what it is for is no address
+                transaction.refuse_unfit(LOCAL, new)
             try:
                 if new.open():
                     sink.send(new)
@@ -267,6 +271,6 @@ class Channel:
             self.sessions.mail.prepare()
 
     def settle(self) -> None:
-        """What was judged must be on disk before anything else is read."""
+        """What was judged must be on disk before anything else is sent or read."""
         with self.sessions.lock:
             self.sessions.mail.settle()

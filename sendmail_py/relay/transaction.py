@@ -43,7 +43,7 @@ XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 4
 NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
 # Addresses that surely fit a command, which nearly all are; address.check knows them all.
 PLAIN = re.compile(
-    rb"[A-Za-z0-9_+=-]++(?:\.[A-Za-z0-9_+=-]++)*+@(?:[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+\.)*+[A-Za-z]++"
+    rb"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*@(?:[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*\.)*[A-Za-z]+"
 )
 LONGEST_PLAIN = 63
 NOTIFY = re.compile(rb"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
@@ -126,13 +126,15 @@ class Transaction:
 
     def is_beyond_ascii(self) -> bool:
         """Whether an address in it needs SMTPUTF8 (RFC 6531 3.4)."""
+        if b"".join([self.envelope.reverse_path, *[one.address for one in self.recipients]]).isascii():
+            return False
         named = [self.envelope.reverse_path, *[self.recipients[n].address for n in self.open()]]
         return not all(one.isascii() for one in named)
 
     def judge(self, phase: str, reply: Reply) -> None:
         """`reply` decides about every recipient that is still open."""
         verdict = Verdict(phase, reply)
-        self.verdicts = [one or verdict for one in self.verdicts]
+        self.verdicts = [verdict if one is None else one for one in self.verdicts]
         self.stage = JUDGED
 
     def answer_rcpt(self, n: int, reply: Reply) -> None:
@@ -169,7 +171,7 @@ def refuse_unfit(server: Server, transaction: Transaction) -> None:
         reply = unfit_sender(server, transaction) or unfit_content(server, transaction)
         if reply is not None:
             transaction.judge(UNSENT, reply)
-    if not transaction.open():
+    else:
         transaction.stage = JUDGED
 
 
@@ -181,6 +183,10 @@ def unfit_sender(server: Server, transaction: Transaction) -> Reply | None:
 
 def unfit_content(server: Server, transaction: Transaction) -> Reply | None:
     """Why nobody can get this message; if somebody can, `content` is what will be sent."""
+    if transaction.envelope.wishes:
+        status, text = extras.unmet(server, transaction.envelope, time.time())
+        if status:
+            return own_reply(550, status, text)
     wire = Wire(server.offers(b"8BITMIME"), server.offers(b"SMTPUTF8") and transaction.is_beyond_ascii())
     if is_too_big(server, transaction):
         return too_big(server, transaction)
@@ -235,9 +241,8 @@ def mail_command(server: Server, transaction: Transaction) -> bytes:
             words.append(b"RET=" + envelope.ret)
         if envelope.envid:
             words.append(b"ENVID=" + xtext(envelope.envid))
-    words += server.extras
-    if server.deliver_by:
-        words.append(extras.deliver_by(server, envelope.created, time.time()))
+    if server.extras or server.deliver_by or envelope.wishes:
+        words += extras.words(server, envelope, time.time())
     return b" ".join(words) + b"\r\n"
 
 

@@ -13,21 +13,31 @@ import ssl
 
 from sendmail_py.relay import dialing, pins, tls
 from sendmail_py.relay.faults import TransportFault
+from sendmail_py.relay.hurry import NEVER, Hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sendmail_py.policy.config import SmartHost
+    from sendmail_py.relay.sasl import Login
 
 PIECE = 65536
 RECORD = 16384  # one TLS record: what could not be written is offered again unchanged
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-def connect(setting: SmartHost, host: str, port: int) -> Connection:
-    """A connection to a server, by the way that the setting says; TransportFault names what was tried."""
-    return Connection(dialing.dial(setting, host, port), host, port, is_direct=not setting.proxy)
+def connect(
+    setting: SmartHost, host: str, port: int, stop: Hurry = NEVER, proxy_login: Login | None = None
+) -> Connection:
+    """A connection to a server, by the way that the setting says; TransportFault names what was tried.
+
+    Whenever `stop` says so, waiting ends with a StoppedFault.
+    """
+    sock = dialing.dial(setting, host, port, stop, proxy_login)
+    made = Connection(sock, host, port, is_direct=not setting.proxy)
+    made.stop = stop
+    return made
 
 
 class Connection:
@@ -36,10 +46,23 @@ class Connection:
     loopback  whether nobody but this machine can listen
     tlsa      records that DNSSEC proves, in place of CAs (dane.py)
     sent      octets that were handed to the system so far, the handshake not counted
+    stop      whether nobody wants to wait any more
     context   gives the TLS context for a setting, and whether pins decide
     """
 
-    __slots__ = ("context", "doing", "encrypted", "host", "local", "loopback", "peer", "sent", "sock", "tlsa")
+    __slots__ = (
+        "context",
+        "doing",
+        "encrypted",
+        "host",
+        "local",
+        "loopback",
+        "peer",
+        "sent",
+        "sock",
+        "stop",
+        "tlsa",
+    )
 
     def __init__(self, sock: socket.socket, host: str, port: int, is_direct: bool = True) -> None:
         self.sock = sock
@@ -47,6 +70,7 @@ class Connection:
         self.doing = "connecting"
         self.encrypted = False
         self.sent = 0
+        self.stop = NEVER
         self.tlsa: list[pins.Tlsa] = []
         self.context: Callable[[SmartHost, bool], ssl.SSLContext] = tls.context
         if sock.family == socket.AF_UNIX:
@@ -134,7 +158,7 @@ class Connection:
 
     def wait(self, events: int, deadline: float) -> None:
         """Wait until the socket is ready; TransportFault when the deadline passes."""
-        if not dialing.wait(self.sock, events, deadline):
+        if not dialing.wait(self.sock, events, deadline, self.stop):
             raise TransportFault(f"timed out while {self.doing}")
 
     def lost(self, error: OSError) -> TransportFault:

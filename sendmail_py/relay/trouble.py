@@ -1,6 +1,6 @@
 """The whole policy of what trouble means, pure: replies and faults to outcomes, tries to times.
 
-The smart host's trouble is never the message's fault (design, promise 3):
+The smart host's trouble is never the message's fault:
 
     anything before MAIL     the smart host's fault, no message is touched (an exception of faults.py)
     421                      the server closes: the session ends
@@ -8,6 +8,9 @@ The smart host's trouble is never the message's fault (design, promise 3):
     other 4yz, 5yz           the tables below
     connection lost          before the content nothing happened; in the content: deferred; after the final
                              dot: deferred, answer unknown, the only place where a message can arrive twice
+    500, 502, 503 to RCPT, DATA or the content
+                             the dialogue is out of step, unless the enhanced code is about the address or
+                             the message: deferred; twice in a row, and nobody served, the smart host rests
     450, 451, 454 and a text about sending too much
                              the smart host's wish: it gets a pause, no message is the worse for it
 """
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
     from sendmail_py.relay.faults import Fault
     from sendmail_py.relay.reply import Reply
-    from sendmail_py.relay.transaction import Verdict
+    from sendmail_py.relay.transaction import Transaction, Verdict
 
 # RFC 5321 4.5.3.1.10: 452 says that there are too many recipients, and 552 must be read in the same way.
 TOO_MANY = (452, 552)
@@ -60,6 +63,15 @@ PERMANENT = {
     transaction.UNSENT: FAILED,
 }
 
+# "Unknown", "not implemented", "bad sequence" (RFC 5321 4.2.2): said of our commands, which are none of these
+# things. By phase the codes, then the subjects of RFC 3463 that show that a server means something else.
+BREACHES = {
+    transaction.RCPT: (500, 502, 503),
+    transaction.DATA: (500, 502, 503),
+    transaction.END: (502, 503),
+}
+ABOUT_THE_MESSAGE = ("5.1.", "5.2.", "5.3.", "5.4.", "5.6.", "5.7.")
+
 # The subject and detail digits of RFC 3463 where the server gave no enhanced code, by phase.
 DETAIL = {
     transaction.MAIL: "1.0",
@@ -81,17 +93,36 @@ def is_login_missing(reply: Reply) -> bool:
 def judge(verdict: Verdict) -> Outcome:
     """The outcome of a recipient from the reply that decided about it."""
     reply, phase = verdict.reply, verdict.phase
-    text = reply.text if phase == transaction.UNSENT else f"{reply.text} (in reply to {phase})"
     status = reply.enhanced or f"{reply.code // 100}.{DETAIL[phase]}"
+    text = reply.text
     if reply.positive:
-        return Outcome(DELIVERED, status, reply.text)
+        return Outcome(DELIVERED, status, text)
+    if phase != transaction.UNSENT:
+        text = f"{text} (in reply to {phase})"
     if phase == transaction.RCPT and reply.code in TOO_MANY and reply.enhanced in TOO_MANY_STATUSES:
         return Outcome(AGAIN, "4.5.3", text)
     if reply.transient:
         return Outcome(DEFERRED, status, text, THROTTLED if is_throttling(reply) else "")
     if phase == transaction.MAIL:
         return refused_sender(reply, status, text)
+    if is_breach(verdict):
+        return Outcome(DEFERRED, "4" + (reply.enhanced or "5.5.0")[1:], f"out of step: {text}")
     return Outcome(PERMANENT[phase], status, text)
+
+
+def is_breach(verdict: Verdict) -> bool:
+    """Whether a server says that our dialogue, and not the message or its recipient, is wrong."""
+    reply = verdict.reply
+    if reply.code not in BREACHES.get(verdict.phase, ()):
+        return False
+    asks_for_login = reply.code == 503 and reply.enhanced.startswith("5.7.")
+    return asks_for_login or not reply.enhanced.startswith(ABOUT_THE_MESSAGE)
+
+
+def breach(done: Transaction) -> str:
+    """What the server said when it found nothing but our dialogue wrong, "" otherwise."""
+    verdicts = [verdict for verdict in done.verdicts if verdict is not None]
+    return verdicts[0].reply.text if verdicts and all(is_breach(one) for one in verdicts) else ""
 
 
 def is_throttling(reply: Reply) -> bool:
@@ -102,7 +133,7 @@ def is_throttling(reply: Reply) -> bool:
 
 
 def refused_sender(reply: Reply, status: str, text: str) -> Outcome:
-    """5yz to MAIL: the size is the message's own fault, all else is our sender rules' (design, promise 3)."""
+    """5yz to MAIL: the size is the message's own fault, all else is our sender rules' doing, so it waits."""
     if reply.code == 552 or status.endswith(".3.4"):
         return Outcome(FAILED, reply.enhanced or "5.3.4", text)
     return Outcome(DEFERRED, "4" + status[1:], f"sender refused, look at [masquerade]: {text}", SENDER)

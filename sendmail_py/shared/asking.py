@@ -13,7 +13,7 @@ import sys
 from sendmail_py.errors import printable
 from sendmail_py.policy.config import OPTION_FILE, SYSTEM_FILE
 from sendmail_py.shared import rights
-from sendmail_py.shared.start import ENVIRONMENT, PACKAGE
+from sendmail_py.shared.seats import ENVIRONMENT, PACKAGE
 from sendmail_py.spool import shared
 
 CODE = (
@@ -47,7 +47,9 @@ def name_of(uid: int) -> str:
 
 
 def as_owner(uid: int, command: list[str]) -> list[bytes]:
-    """The lines that a command prints, or one that says why there are none."""
+    """The lines that a command prints, or one that says why there are none; root needs no such process."""
+    if not uid:
+        raise ValueError("root looks by itself")
     try:
         done = subprocess.run(  # noqa: S603 (our own code)
             [sys.executable, "-IS", "-c", CODE, PACKAGE, *command],

@@ -1,8 +1,8 @@
 """The relay's own copy of a message that a reader shows: whole before a word of it goes to the smart host.
 
 Guarantees: a descriptor is read only if it is a regular file of the owner's, with one name, on the spool's
-own device, so no fifo, device, foreign file or hanging file system is; never more than the limit; what the
-owner does to the file afterwards changes nothing.
+own device, so no fifo, device, foreign file or hanging file system is; never more than the limit; only
+what is in wire form (no bare CR or LF); what the owner does to the file afterwards changes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import os
 import stat
 
 from sendmail_py.errors import DataError
+from sendmail_py.relay import content
 from sendmail_py.shared.frames import FrameError
+from sendmail_py.spool import durable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +77,10 @@ def nameless_file() -> int:
 
 
 def take(descriptor: int, offer: Offer, limit: int) -> Copy:
-    """Copy the content that an offer speaks of. FrameError when it is not there, TooBigError."""
+    """Copy the content that an offer speaks of.
+
+    FrameError when it is not there, TooBigError, BareLineEndError when it could end the mail data by itself.
+    """
     if offer.size > limit:
         raise TooBigError(f"message of {offer.size} octets is larger than max_message ({limit} octets)")
     made = Copy(offer.size)
@@ -91,14 +96,17 @@ def take(descriptor: int, offer: Offer, limit: int) -> Copy:
 
 def fill(made: Copy, descriptor: int, offer: Offer) -> None:
     """Read it all."""
-    done = 0
+    done, tail = 0, b"\r\n"
     while done < offer.size:
         piece = os.pread(descriptor, min(PIECE, offer.size - done), offer.offset + done)
         if not piece:
             raise FrameError("shows a queue file that is shorter than it says")
         done += len(piece)
+        content.check_line_ends(tail + piece)
+        tail = (tail + piece)[-2:]
         made.eight_bit = made.eight_bit or not piece.isascii()
         if made.store < 0:
             made.octets += piece
         else:
-            os.write(made.store, piece)
+            durable.write_all(made.store, piece)
+    content.check_line_ends(tail + b".")

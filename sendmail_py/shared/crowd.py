@@ -22,27 +22,40 @@ if TYPE_CHECKING:
     from sendmail_py.relay.outcome import Outcome
     from sendmail_py.relay.transaction import Transaction
     from sendmail_py.shared.peer import Peer
+    from sendmail_py.shared.relay import Entrance
 
 FEW = 4  # transactions of a reader that are at hand when there are many readers
 MANY = 16  # and when there are few: as many as a session has in flight
 TURN = 0.05  # seconds
-LAST_WORDS = 60.0  # seconds for the reports at the end of a run
+LAST_WORDS = 20.0  # seconds for the reports at the end of a run
 
 
 class Crowd:
     """The readers' mail for the smart hosts `usable`, in their order.
 
-    counts   recipients by outcome, as the relay itself has seen it
-    damaged  files that could not be used are each reader's business
+    entrance  where readers come in later, None: nowhere
+    stop      whether to begin nothing more
+    told      is given a line for root when a reader's turn is over
+    counts    recipients by outcome, as the relay itself has seen it
+    damaged   files that could not be used are each reader's business
     """
 
     def __init__(
-        self, peers: list[Peer], usable: list[SmartHost], clock: Callable[[], float] = time.time
+        self,
+        peers: list[Peer],
+        usable: list[SmartHost],
+        clock: Callable[[], float] = time.time,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        entrance: Entrance | None = None,
+        told: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.peers = peers
         self.usable = list(usable)
         self.clock = clock
-        self.depth = MANY if len(peers) < 4 else FEW
+        self.stop = stop
+        self.entrance = entrance
+        self.told = told
         self.most = 0  # recipients that the smart host takes in a transaction
         self.counts = {outcome.DELIVERED: 0, outcome.DEFERRED: 0, outcome.FAILED: 0}
         self.damaged = 0
@@ -59,7 +72,7 @@ class Crowd:
         """Have a message at hand; waits for an answer only when there is nothing else to do."""
         with self.lock:
             self.listen(setting, 0.0)
-            while not self.ready() and not self.flying and any(one.is_waited_for for one in self.peers):
+            while not (self.ready() or self.flying or self.stop()) and self.is_anybody_asked():
                 self.listen(setting, TURN)
             return bool(self.ready())
 
@@ -83,16 +96,53 @@ class Crowd:
         """The readers whose mail is at hand."""
         return [one for one in self.peers if one.ready]
 
+    def is_anybody_asked(self) -> bool:
+        """Whether a reader owes an answer."""
+        return any(one.is_waited_for for one in self.peers)
+
     def listen(self, setting: SmartHost, seconds: float) -> None:
         """Ask for what is missing, wait so long for anything to be said, and take what was."""
-        living = [one for one in self.peers if not one.is_gone]
-        for peer in living:
-            peer.want(setting, self.depth, self.most)
-        frames.wait_for_any([one.channel for one in living if not one.is_gone], seconds)
-        for peer in living:
+        depth = MANY if len(self.peers) < 4 else FEW
+        for peer in self.peers:
+            peer.want(setting, depth, self.most)
+        self.hear(seconds)
+        if len(self.usable) == 1:
+            self.dismiss_idle()
+
+    def hear(self, seconds: float) -> None:
+        """Wait so long for anything to be said, and take what was; let in who comes."""
+        door = self.entrance.channels() if self.entrance is not None else []
+        frames.wait_for_any(door + [one.channel for one in self.peers if not one.is_gone], seconds)
+        for peer in self.peers:
             if not peer.is_gone:
                 peer.listen()
                 peer.look_at_clock()
+        if self.entrance is not None:
+            self.peers += self.entrance.newcomers()
+
+    # --- turns that are over ---
+
+    def dismiss_idle(self) -> None:
+        """Let go of readers that have nothing more for the only smart host there is, or are gone."""
+        for peer in list(self.peers):
+            if peer.is_over:
+                self.dismiss(peer, "done")
+            elif peer.is_idle:
+                peer.end()
+
+    def dismiss(self, peer: Peer, word: str) -> None:
+        """Tell root how a turn ended."""
+        self.peers.remove(peer)
+        peer.close()
+        if peer.is_done:
+            self.told(f"{word} {peer.uid} {peer.mark} {peer.due}")
+        else:
+            self.told(f"gone {peer.uid}")
+
+    def dismiss_all(self, word: str) -> None:
+        """The run is over; `word` says how for those who saw its end."""
+        for peer in list(self.peers):
+            self.dismiss(peer, word)
 
     # --- back ---
 
@@ -154,14 +204,10 @@ class Crowd:
         while self.usable:
             self.give_up(self.usable[0])
         for peer in self.peers:
-            peer.tell([b"end"])
+            peer.end()
         deadline = time.monotonic() + LAST_WORDS
-        while (waiting := [one for one in self.peers if not (one.is_gone or one.is_done)]) and (
-            left := deadline - time.monotonic()
-        ) > 0:
-            frames.wait_for_any([one.channel for one in waiting], min(left, 1.0))
-            for peer in waiting:
-                peer.listen()
+        while not all(one.is_over for one in self.peers) and (left := deadline - time.monotonic()) > 0:
+            self.hear(min(left, 1.0))
 
     def abandon(self) -> None:
         """However the run ended: the readers see that nobody is there any more."""

@@ -2,7 +2,8 @@
 
 Relay to reader, after the first one, which brings the settings:
 
-    want NAME MANY MOST        offer up to MANY more transactions for NAME, with MOST recipients (0: 100)
+    want NAME MANY MOST        offer up to MANY more transactions for NAME, with MOST recipients (0: 100);
+                               answered, in turn, by as many `mail` and `none`
     sent N                     an octet of transaction N may be on its way to the smart host from now on
     judged N VIA TAKEN V*      the verdicts, one for each recipient; TAKEN: MAIL was accepted
     charge N VIA OUTCOME V*    the session ended and this was an attempt; OUTCOME for who has no verdict
@@ -13,9 +14,10 @@ Relay to reader, after the first one, which brings the settings:
 Reader to relay, which trusts none of it:
 
     mail N ...                 a transaction, with a descriptor of the queue file
-    none NAME                  nothing more for that smart host; fewer than wanted were offered
+    none MANY                  so many of those that were wanted do not come, there is nothing more
     log TEXT                   a line for the log
-    done DUE                   the run is over; when the next message is due (seconds), empty: none is
+    done DUE MARK              the run is over; when the next message is due (seconds), and the state of the
+                               spool's folder in which that was found (see spool/shared.py)
 
 A VIA is three strings (smart host, relay, whether it sends DSNs), an OUTCOME four (kind, status, text,
 cause), a verdict V three (number of the phase, code, text), all empty when there is none.
@@ -40,7 +42,7 @@ PHASES = (transaction.MAIL, transaction.RCPT, transaction.DATA, transaction.END,
 KINDS = (outcome.DELIVERED, outcome.DEFERRED, outcome.FAILED, outcome.AGAIN)
 CAUSES = ("", outcome.SENDER, outcome.THROTTLED, outcome.UNANSWERED)
 NO_VERDICT = [b"", b"", b""]
-HEAD = 13  # strings of a `mail` frame before the recipients'
+HEAD = 14  # strings of a `mail` frame before the recipients'
 MOST_RECIPIENTS = 1000
 LONGEST_WORD = 1100  # octets of an address, an ENVID, an ORCPT
 QUEUE_ID_DIGITS = b"0123456789ABCDEF"
@@ -81,6 +83,7 @@ def mail_frame(offer: Offer, recipients: list[Recipient]) -> list[bytes]:
         envelope.ret,
         envelope.envid,
         b"8" if envelope.eight_bit else b"7",
+        b",".join(envelope.wishes),
     ]
     for one in recipients:
         frame += [one.address, one.notify, one.orcpt]
@@ -99,6 +102,7 @@ def read_mail(frame: list[bytes]) -> Offer:
     envelope = Envelope(frame[7], recipients, float(number(frame[6])))
     envelope.rule, envelope.body, envelope.ret, envelope.envid = frame[8:12]
     envelope.eight_bit = frame[12] == b"8"
+    envelope.wishes = frame[13].split(b",") if frame[13] else []
     check(envelope)
     offered, left, offset, size = [number(frame[at]) for at in (1, 2, 4, 5)]
     return Offer((offered, left), queue_id.decode(), (offset, size), envelope)
@@ -113,7 +117,7 @@ def check(envelope: Envelope) -> None:
             address.check(envelope.reverse_path)
     except address.AddressError as fault:
         raise FrameError(f"offers mail with a bad address: {fault}") from None
-    words = [envelope.rule, envelope.body, envelope.ret, envelope.envid]
+    words = [envelope.rule, envelope.body, envelope.ret, envelope.envid, *envelope.wishes]
     words += [one.notify for one in envelope.recipients] + [one.orcpt for one in envelope.recipients]
     for word in words:
         if not word.isascii() or any(octet < 33 or octet == 127 for octet in word):

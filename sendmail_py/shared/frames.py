@@ -14,7 +14,8 @@ import socket
 from collections import deque
 
 LONGEST = 1 << 20  # octets
-MOST_DESCRIPTORS = 64  # that were sent and not yet asked for
+MOST_DESCRIPTORS = 4  # that were sent and not yet asked for; one comes with the first octets of its frame
+MOST_STRINGS = 4096  # of a frame
 PIECE = 65536
 
 
@@ -149,6 +150,17 @@ class Channel:
         return self.descriptors.popleft()
 
 
+def pair() -> tuple[Channel, int]:
+    """A socket pair: our end, and a descriptor of the other one."""
+    mine, theirs = socket.socketpair()
+    return Channel(mine), theirs.detach()
+
+
+def channel_of(descriptor: int) -> Channel:
+    """The channel of a descriptor that was sent to us."""
+    return Channel(socket.socket(fileno=descriptor))
+
+
 def wait_for_any(channels: list[Channel], seconds: float) -> None:
     """Wait until one of them has something to read, or can write what it kept, or time is over."""
     poll = select.poll()
@@ -174,6 +186,8 @@ def decode(body: bytes) -> list[bytes]:
             raise FrameError("sends a frame that is cut off")
         frame.append(body[at + 4 : end])
         at = end
+        if len(frame) > MOST_STRINGS:
+            raise FrameError("sends a frame of too many pieces")
     if not frame:
         raise FrameError("sends an empty frame")
     return frame

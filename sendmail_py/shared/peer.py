@@ -13,6 +13,7 @@ from sendmail_py import maillog
 from sendmail_py.errors import SendmailError, printable
 from sendmail_py.mail.envelope import Envelope
 from sendmail_py.relay import outcome
+from sendmail_py.relay.content import BareLineEndError
 from sendmail_py.relay.delivery import Via
 from sendmail_py.relay.outcome import Outcome
 from sendmail_py.relay.transaction import Transaction
@@ -29,8 +30,14 @@ if TYPE_CHECKING:
 
 PATIENCE = 20.0  # seconds that a reader may take to answer
 MESSAGE_COST = 4096  # octets that a message counts for in the sharing, beside its own
+RECIPIENT_COST = 512
 MOST_LOG_LINES = 1000  # of one reader in a run
+MOST_FRAMES = 64  # that are heard of one reader before the others have their turn
+MOST_TALK = 100_000  # lines for the log, after which a reader is done with
+BIG = 1 << 20  # octets; who has such messages shows one at a time
+DIGITS = frozenset("0123456789:")
 OURSELVES = Via("", "none")
+FORGED = b" relay="  # in lines about attempts, which the relay writes itself
 
 
 class Held(Transaction):
@@ -65,7 +72,7 @@ class Peer:
     limit      most octets of a message
     ready      transactions that a session can have; `flying` those that one has, by number
     served     octets that this owner's mail has cost in this run
-    due        when its next message is due (seconds), -1: not known, or there is none
+    due, mark  when its next message is due (seconds), and the state of the spool when that was so
     """
 
     def __init__(self, uid: int, channel: Channel, rules: SenderRules, device: int, limit: int) -> None:
@@ -78,14 +85,17 @@ class Peer:
         self.flying: dict[int, Held] = {}
         self.served = 0
         self.left = 0
+        self.last = 0  # number of an offer
         self.asked = 0  # offers that were wanted and did not come yet
-        self.late = 0  # of those, the ones that were for a smart host that is of no use any more
-        self.wanted_for = b""
+        self.late = 0  # wanted before them, for a smart host that is of no use any more
         self.since = time.monotonic()  # when it last said something, or was asked
         self.is_dry = False  # it has nothing more for the smart host of now
         self.is_gone = False
         self.is_done = False
-        self.due = -1
+        self.is_ending = False
+        self.is_big = False
+        self.due = 0
+        self.mark = ""
         self.lines = 0
 
     # --- what it is told ---
@@ -101,21 +111,27 @@ class Peer:
 
     def want(self, setting: SmartHost, depth: int, most: int) -> None:
         """Have it offer as many transactions as keep `depth` of them at hand."""
-        missing = depth - self.asked - len(self.ready)
-        if missing > 0 and not (self.is_dry or self.is_gone):
+        missing = (1 if self.is_big else depth) - self.asked - len(self.ready)
+        if missing > 0 and not (self.is_dry or self.is_gone or self.is_ending):
             if not self.asked:
                 self.since = time.monotonic()
             self.asked += missing
-            self.wanted_for = setting.name.encode()
             self.tell([b"want", setting.name.encode(), b"%d" % missing, b"%d" % most])
 
     def take(self) -> Held:
         """Its next transaction, which a session begins now."""
         held = self.ready.pop(0)
         self.flying[held.offer.number] = held
-        self.served += held.size + MESSAGE_COST
+        self.served += held.size + MESSAGE_COST + RECIPIENT_COST * len(held.indices)
         self.tell([b"sent", b"%d" % held.offer.number])
         return held
+
+    def end(self) -> None:
+        """Have it write its reports and finish."""
+        if not self.is_ending:
+            self.is_ending = True
+            self.since = time.monotonic()
+            self.tell([b"end"])
 
     def report(self, kind: bytes, held: Held, via: Via, extra: list[bytes]) -> None:
         """Tell it what became of one; then it may have more."""
@@ -131,7 +147,6 @@ class Peer:
             self.report(b"back", held, OURSELVES, [])
         self.late, self.asked = self.late + self.asked, 0
         self.is_dry = False
-        self.wanted_for = b""
         self.tell([b"leave", setting.name.encode()])
 
     # --- what it says ---
@@ -140,7 +155,9 @@ class Peer:
         """Take what it has said."""
         try:
             self.channel.push()
-            while not self.is_gone and (frame := self.channel.take()) is not None:
+            for _ in range(MOST_FRAMES):
+                if self.is_gone or (frame := self.channel.take()) is None:
+                    break
                 self.hear(frame)
         except FrameError as fault:
             if not self.is_done:
@@ -154,20 +171,25 @@ class Peer:
         elif kind == b"none":
             self.has_no_more(frame)
         elif kind == b"log":
-            self.log(b" ".join(frame[1:]))
-        elif kind == b"done":
+            self.log(b" ".join(frame[1:2]))
+        elif kind == b"done" and self.is_ending and len(frame) == 3:
+            self.due = number(frame[1])
             self.is_done = True
-            self.due = number(frame[1]) if frame[1:] and frame[1] else -1
+            self.mark = "".join([c for c in frame[2][:64].decode("ascii", "replace") if c in DIGITS])
         else:
             raise FrameError("says a word that there is not")
 
     def has_no_more(self, frame: list[bytes]) -> None:
-        """Nothing for that smart host."""
+        """The rest of what was wanted does not come; what was wanted later may."""
+        missing = number(b"".join(frame[1:2]))
         self.since = time.monotonic()
-        if frame[1:2] == [self.wanted_for]:
-            self.asked, self.is_dry, self.left = 0, True, 0
-        else:
-            self.late = 0
+        if not 0 < missing <= self.late + self.asked:
+            raise FrameError("refuses what nobody wants")
+        late = min(missing, self.late)
+        self.late -= late
+        self.asked -= missing - late
+        if late < missing and not self.asked:
+            self.is_dry, self.left = True, 0
 
     def offered(self, frame: list[bytes]) -> None:
         """A transaction: copied, proven, ready; or judged here, when it may not leave."""
@@ -177,12 +199,15 @@ class Peer:
             self.since = time.monotonic()
             if self.late:
                 self.late -= 1
+                self.last = offer.number
                 self.report(b"back", Held(self, offer, copies.Copy(0), None), OURSELVES, [])
                 return
-            if self.asked <= 0 or offer.number in self.flying:
+            if self.asked <= 0 or offer.number <= self.last:
                 raise FrameError("offers what nobody wants")
             self.asked -= 1
+            self.last = offer.number
             self.left = offer.left
+            self.is_big = self.is_big or offer.size > BIG
             if not copies.is_fit(descriptor, self.uid, self.device):
                 raise FrameError("shows a file that is no queue file of the owner's")
             self.prove(offer, descriptor)
@@ -200,6 +225,8 @@ class Peer:
             head = proof.content(copy, self.rules) if self.rules.config.masquerade.headers else None
         except copies.TooBigError as fault:
             self.refuse(offer, copy, Outcome(outcome.FAILED, "5.3.4", str(fault)))
+        except BareLineEndError as fault:
+            self.refuse(offer, copy, Outcome(outcome.FAILED, "5.6.0", str(fault)))
         except SendmailError as fault:
             self.refuse(offer, copy, Outcome(outcome.FAILED, "5.7.1", proof.why_not(fault)))
         except OSError as error:
@@ -224,7 +251,9 @@ class Peer:
     def log(self, text: bytes) -> None:
         """A line of its own for the log, as long as there are not too many of them."""
         self.lines += 1
-        if self.lines <= MOST_LOG_LINES:
+        if self.lines > MOST_TALK:
+            raise FrameError("talks without end")
+        if self.lines <= MOST_LOG_LINES and FORGED not in text:
             maillog.write(printable(text, 2000), maillog.PART)
 
     # --- its end ---
@@ -232,7 +261,17 @@ class Peer:
     @property
     def is_waited_for(self) -> bool:
         """Whether it owes an answer."""
-        return self.asked > 0 and not self.is_gone
+        return (self.asked > 0 or self.is_ending) and not self.is_over
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing more, and nothing of its mail is under way."""
+        return self.is_dry and not (self.asked or self.late or self.ready or self.flying or self.is_ending)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be expected of it."""
+        return self.is_gone or self.is_done
 
     def look_at_clock(self, patience: float = PATIENCE) -> None:
         """One that has not answered for so long is done with."""

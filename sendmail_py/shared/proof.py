@@ -6,8 +6,8 @@ what the rules allow stays octet for octet. Content that needs a change is chang
 
 from __future__ import annotations
 
-from sendmail_py.errors import SendmailError
-from sendmail_py.mail import address, header
+from sendmail_py.errors import NotPermittedError, SendmailError
+from sendmail_py.mail import address, addresslist, header
 from sendmail_py.policy import identity, masquerade
 
 TYPE_CHECKING = False
@@ -35,20 +35,25 @@ def prove(envelope: Envelope, rules: SenderRules) -> str:
     Raises NotPermittedError when the rules refuse the sender, SendmailError when they have none for him.
     """
     given = envelope.reverse_path
-    new, rule = rules.repair(given)
-    if rule == "override" and envelope.rule == b"owner" and address.split(given)[0].startswith(OWNER):
-        new, rule = rules.answerable(given)  # as at submission: reports about an alias go to its owner
+    is_owner = envelope.rule == b"owner" and is_list_owner(given, rules)
+    new, rule = rules.answerable(given) if is_owner else rules.repair(given)
     envelope.reverse_path = new
     return rule if new != given else ""
+
+
+def is_list_owner(given: bytes, rules: SenderRules) -> bool:
+    """Whether reports to that address go to who owns an alias of this host, as at submission."""
+    local, domain = address.split(given)
+    return local.startswith(OWNER) and domain.lower() == rules.target.lower()
 
 
 def content(copy: Copy, rules: SenderRules) -> list[bytes] | None:
     """The header, repaired, as a list of pieces that ends with its empty line; None when it may stay.
 
+    One that does not end with an empty line gets one: what follows is no header for anybody then.
     Raises NotPermittedError when the rules refuse an author.
     """
-    fields, _ = head(copy)
-    changed = False
+    fields, _, changed = head(copy)
     pieces = []
     for field in fields:
         new = repaired(field, rules) if header.name(field) in AUTHORS else field
@@ -59,22 +64,37 @@ def content(copy: Copy, rules: SenderRules) -> list[bytes] | None:
 
 def repaired(field: bytes, rules: SenderRules) -> bytes:
     """A field that names authors; the same object when nothing in it changes."""
+    override = rules.config.masquerade.override
+    if rules.entry and override != "allow" and not names_anybody(field):
+        if override == "refuse":
+            raise NotPermittedError("a field of the header that names an author cannot be read")
+        return header.rebuild(field, b" " + rules.default() + b"\r\n")
     value, changes = masquerade.edited(header.value(field), rules.repair)
     return header.rebuild(field, value) if changes else field
 
 
-def head(copy: Copy) -> tuple[list[bytes], int]:
-    """The fields of the header, and how many octets of the content they and the empty line are."""
+def names_anybody(field: bytes) -> bool:
+    """Whether a field can be read, so that its addresses can be judged."""
+    try:
+        return bool(addresslist.parse_list(header.value(field)))
+    except address.AddressError:
+        return False
+
+
+def head(copy: Copy) -> tuple[list[bytes], int, bool]:
+    """The fields of the header, how many octets they and the empty line are, whether that line is missing."""
     splitter = header.Splitter()
     octets = 0
+    tail = b""
     for piece in copy.chunks():
         octets += len(piece)
         splitter.feed(piece)
         if splitter.done:
-            break
-    else:
-        splitter.finish()
-    return splitter.fields, octets - len(splitter.body)
+            end = (tail + piece)[: max(0, len(tail) + len(piece) - len(splitter.body))]
+            return splitter.fields, octets - len(splitter.body), end[-4:] not in (b"\r\n\r\n", b"\r\n")
+        tail = (tail + piece)[-4:]
+    splitter.finish()
+    return splitter.fields, octets - len(splitter.body), bool(octets)
 
 
 def body(copy: Copy) -> Iterator[bytes]:

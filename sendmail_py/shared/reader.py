@@ -4,17 +4,18 @@ Started by root (start.py) as a fresh interpreter that knows no secret; standard
 socket pair. It lists, claims, marks and finishes as any flush does (relay/in_hand.py), but offers its
 transactions to the relay, which plays the sessions. Guarantees: recipients are marked as "answer unknown"
 before the relay gets a transaction; when the relay goes away, those that it had not begun are taken back.
+It imports little (not random, not the other half of _signal): one starts for each owner with mail.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found,unused-ignore]
 import os
-import random
-import signal
 import socket
 import time
 
 from sendmail_py import maillog
+from sendmail_py.errors import SendmailError
 from sendmail_py.mail.envelope import UNKNOWN
 from sendmail_py.mail.selection import matches
 from sendmail_py.relay.backlog import Backlog, Rules
@@ -25,6 +26,7 @@ from sendmail_py.shared.dialect import Offer
 from sendmail_py.shared.frames import Channel, FrameError, number
 from sendmail_py.spool.claim import open_message
 from sendmail_py.spool.queue import FOREVER, Spool
+from sendmail_py.spool.shared import mark_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from sendmail_py.relay.transaction import Transaction
 
 MOST_OPEN = 64  # transactions that the relay may have; a descriptor for each
+LATER = 30  # seconds
+SETTLED = 0.05  # seconds; after that a change of a folder has another time than the one before
 OWN_WORDS = " relay="  # in the log's lines about attempts, which the relay writes: it knows
 
 
@@ -46,9 +50,10 @@ class Reader:
         spool = Spool(self.config.queue.directory)
         only = told.wish.only
         wanted = (lambda queue_id, envelope: matches(only, queue_id, envelope)) if only else None
-        rules = Rules(self.config.queue, time.time, random.random, wanted, told.wish.force)
+        rules = Rules(self.config.queue, time.time, chance, wanted, told.wish.force)
         self.in_hand = InHand(Backlog(spool, usable, rules, self.config), 0, lambda octets: None)
         spool.clean()
+        self.listed = {one.queue_id for one in self.in_hand.backlog.listed}
         self.offered: dict[int, Transaction] = {}
         self.sent: set[int] = set()
         self.last = 0
@@ -68,7 +73,7 @@ class Reader:
             verbs[frame[0]](frame)
         self.take_back()
         self.in_hand.end()
-        self.channel.put([b"done", self.next_due()])
+        self.channel.put([b"done", *self.next_due()])
         self.channel.drain()
 
     # --- what the relay says ---
@@ -82,8 +87,8 @@ class Reader:
             if setting is not None and len(self.offered) < MOST_OPEN:
                 transaction = self.in_hand.next_transaction(setting, number(frame[3]))
             if transaction is None or setting is None:
+                self.channel.put([b"none", b"%d" % self.wanted])
                 self.wanted = 0
-                self.channel.put([b"none", frame[1]])
                 return
             self.wanted -= 1
             self.offer(transaction, setting)
@@ -148,11 +153,21 @@ class Reader:
 
     # --- the end ---
 
-    def next_due(self) -> bytes:
-        """When the next message may be tried (seconds), b"" when there is none."""
-        waiting = self.in_hand.backlog.spool.listing()
-        due = [max(one.next, one.held) for one in waiting if one.held != FOREVER]
-        return b"%d" % min(due) if due else b""
+    def next_due(self) -> tuple[bytes, bytes]:
+        """When the next message may be tried (seconds), and the state of the folder when that was so.
+
+        What is due and was not tried all the same waits for LATER; what came meanwhile does not.
+        """
+        spool = self.in_hand.backlog.spool
+        now = int(time.time())
+        mark = settled_mark(spool.directory)
+        found = now + self.config.queue.retry_max
+        for waiting in spool.listing():
+            if waiting.held != FOREVER:
+                due = max(waiting.next, waiting.held)
+                was_there = waiting.queue_id in self.listed
+                found = min(found, max(due, now + LATER) if was_there and due <= now else due)
+        return b"%d" % found, mark.encode()
 
     def take_back(self) -> None:
         """What the relay has not begun is as it was; of the rest the answer is unknown."""
@@ -164,13 +179,27 @@ class Reader:
         self.in_hand.abandon()
 
 
+def chance() -> float:
+    """A number in [0, 1)."""
+    return int.from_bytes(os.urandom(6), "big") / (1 << 48)
+
+
+def settled_mark(directory: str) -> str:
+    """The state of a folder that no later change of it can have: see spool/shared.py."""
+    status = os.stat(directory)
+    while 0 <= time.time() - status.st_mtime < SETTLED:
+        time.sleep(SETTLED / 4)
+        status = os.stat(directory)
+    return mark_of(status)
+
+
 def main() -> None:
     """Serve on standard input; a fault goes to the log by way of the relay.
 
     Signals mean nothing to it: it ends when its relay does.
     """
-    for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
+    for one in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
+        _signal.signal(one, _signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=0))
     maillog.log.sink = lambda line: tell(channel, line)
     reader: Reader | None = None
@@ -180,6 +209,10 @@ def main() -> None:
     except FrameError:
         if reader is not None:
             reader.take_back()
+    except (OSError, SendmailError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        tell(channel, f"warning: the spool of uid {os.geteuid()} cannot be used: {why}")
+        os._exit(1)
     except Exception as error:  # whatever it is, it costs this owner only
         tell(channel, f"warning: the reader of uid {os.geteuid()} failed: {type(error).__name__}: {error}")
         os._exit(1)

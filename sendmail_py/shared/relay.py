@@ -7,14 +7,16 @@ writes to is its own; it ends after a slice of time, so that who comes later nee
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 from sendmail_py import maillog
 from sendmail_py.errors import SendmailError, printable
 from sendmail_py.policy import identity
 from sendmail_py.relay import flush
-from sendmail_py.shared import proof, rights
+from sendmail_py.shared import frames, proof, rights
 from sendmail_py.shared.crowd import Crowd
+from sendmail_py.shared.frames import FrameError, number
 from sendmail_py.shared.peer import Peer
 
 TYPE_CHECKING = False
@@ -38,26 +40,28 @@ class Relay:
         self.keys = keys
         self.rules = rules
         self.directory = directory
-        self.peers: list[Peer] = []
+        self.words = -1
 
     def live(
         self,
         channels: list[tuple[int, Channel]],
+        control: Channel,
         usable: list[SmartHost],
-        stop: Callable[[], bool],
         trace: Callable[[str], None] | None,
         words: int,
         account: rights.Account,
     ) -> None:
         """Be the relay, in a process of its own; never returns. The result goes to the descriptor `words`."""
         status = 1
+        stop = watch_for_stop()
         try:
             device = os.stat(self.config.queue.shared).st_dev
             os.chdir(self.directory)
             rights.become(account)
-            self.meet(channels, device)
-            result = self.play(usable, stop, trace)
-            os.write(words, result.encode("utf-8", "replace"))
+            self.words = words
+            entrance = Entrance(self, control, device)
+            peers = [entrance.peer(uid, channel) for uid, channel in channels]
+            self.play(Crowd(peers, usable, stop=stop, entrance=entrance, told=self.tell), stop, trace)
             status = 0
         except (OSError, SendmailError) as fault:
             maillog.warning(f"the relay of the shared spool: {fault}")
@@ -66,26 +70,61 @@ class Relay:
         finally:
             os._exit(status)
 
-    def meet(self, channels: list[tuple[int, Channel]], device: int) -> None:
-        """The readers."""
-        self.config.queue.directory = self.directory  # where earlier checks of domains are
-        host = identity.host(self.config)
-        limit = self.config.queue.max_message + ROOM
-        for uid, channel in channels:
-            rules = proof.rules_for(self.config, host, uid)
-            self.peers.append(Peer(uid, channel, rules, device, limit))
-
-    def play(
-        self, usable: list[SmartHost], stop: Callable[[], bool], trace: Callable[[str], None] | None
-    ) -> str:
-        """One run over all of their mail; the result in lines."""
+    def play(self, crowd: Crowd, stop: Callable[[], bool], trace: Callable[[str], None] | None) -> None:
+        """One run over all of their mail."""
         end = time.monotonic() + SLICE
-        crowd = Crowd(self.peers, usable)
         opener = flush.opener(self.config, self.directory, trace, self.keys)
         run = flush.Run(crowd, self.directory, self.rules, lambda: stop() or time.monotonic() > end)
         summary = run.all(opener)
-        lines = [f"{name} {getattr(summary, name)}" for name in ("delivered", "deferred", "failed")]
-        lines.append(f"fault {printable(summary.fault)}")
-        later = int(time.time()) + self.config.queue.retry_max
-        lines += [f"{one.uid} {later if one.due < 0 else one.due}" for one in self.peers if one.is_done]
-        return "\n".join(lines)
+        crowd.dismiss_all("more" if stop() or time.monotonic() > end else "done")
+        for name in ("delivered", "deferred", "failed"):
+            self.tell(f"{name} {getattr(summary, name)}")
+        self.tell(f"fault {printable(summary.fault)}")
+
+    def tell(self, line: str) -> None:
+        """A line for root; when root is gone nobody wants it."""
+        try:
+            os.write(self.words, line.encode("utf-8", "replace") + b"\n")
+        except OSError:
+            return
+
+
+class Entrance:
+    """Where readers come in: `control` brings those that root starts later; `device` is the spool's."""
+
+    def __init__(self, relay: Relay, control: Channel, device: int) -> None:
+        self.config = relay.config
+        self.config.queue.directory = relay.directory  # where earlier checks of domains are
+        self.host = identity.host(self.config)
+        self.limit = self.config.queue.max_message + ROOM
+        self.control = control
+        self.device = device
+        self.is_shut = False
+
+    def peer(self, uid: int, channel: Channel) -> Peer:
+        """A reader as the relay sees it."""
+        return Peer(uid, channel, proof.rules_for(self.config, self.host, uid), self.device, self.limit)
+
+    def newcomers(self) -> list[Peer]:
+        """Readers that came since; when root is gone, none will."""
+        found: list[Peer] = []
+        try:
+            while not self.is_shut and (frame := self.control.take()) is not None:
+                channel = frames.channel_of(self.control.descriptor())
+                channel.outbox += frame[1]
+                found.append(self.peer(number(frame[0]), channel))
+        except FrameError:
+            self.is_shut = True
+        return found
+
+    def channels(self) -> list[Channel]:
+        """What to listen to."""
+        return [] if self.is_shut else [self.control]
+
+
+def watch_for_stop() -> Callable[[], bool]:
+    """Let signals, once or many times, ask for the end when what is in hand is decided."""
+    asked: list[int] = []
+    for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda heard, frame: asked.append(heard))
+    return lambda: bool(asked)

@@ -1,8 +1,8 @@
 """Root's flush: look who has mail, start a reader for each, fork the relay, wait for all of them.
 
 Guarantees: nothing below an owner's folder is touched with root's rights; the secret is in this process and
-in the relay, never in a reader, which is a fresh interpreter with a clean environment; readers that do not
-end are killed. One such flush at a time; it goes on in slices until nothing that is due is left.
+in the relay, never in a reader (seats.py). One such flush at a time; it goes on in slices until nothing that
+is due is left, and who submits meanwhile gets a reader at once if one is free.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ import os
 import random
 import select
 import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import sendmail_py
 from sendmail_py import maillog
 from sendmail_py.policy import homes
 from sendmail_py.relay import flush, keyring
 from sendmail_py.relay.backlog import Rules
-from sendmail_py.shared import rights, settings
-from sendmail_py.shared.frames import Channel, encode
+from sendmail_py.shared import frames, rights, settings
+from sendmail_py.shared.frames import Channel, FrameError
 from sendmail_py.shared.relay import Relay
+from sendmail_py.shared.seats import Seats
 from sendmail_py.shared.settings import Wish
+from sendmail_py.shared.turns import Turns
 from sendmail_py.spool import shared
 from sendmail_py.spool.breaker import Breaker
-from sendmail_py.spool.shared import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,12 +35,13 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.flush import Summary
     from sendmail_py.shared.settings import Filter
+    from sendmail_py.spool.shared import Owner
 
-PACKAGE = str(Path(sendmail_py.__file__).parent.parent)
-READER = "import sys; sys.path.insert(0, sys.argv[1]); from sendmail_py.shared import reader; reader.main()"
-MOST_READERS = 32  # at a time
-LAST_WORDS = 5.0  # seconds that a reader has to end
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+LOOK = 2.0  # seconds between looks at who has mail, if nobody wakes us
+MOMENT = 0.1  # seconds between looks at whether somebody does, and at readers that end
+LONGEST_MARK = 64
+LONGEST_NUMBER = 12
+LONGEST_LINE = 4096
 
 
 def run(
@@ -70,7 +67,7 @@ def run(
 
 
 class RootRun:
-    """One flush by root. `known` is what was found about owners, `served` the uids that had their turn."""
+    """One flush by root."""
 
     def __init__(
         self, config: Config, wish: Wish, stop: Callable[[], bool], trace: Callable[[str], None] | None
@@ -82,9 +79,10 @@ class RootRun:
         self.account = rights.relay_account()
         self.state = prepare_state(self.account)
         self.rules = Rules(config.queue, time.time, random.random, None, wish.force)
-        self.keys = keyring.preload(config.smarthosts)
-        self.known = shared.read_due(f"{homes.STATE}/due")
-        self.served: set[int] = set()
+        self.keys = keyring.Keyring()
+        self.due = f"{homes.STATE}/due"
+        base, longest = config.queue.shared, config.queue.retry_max
+        self.turns = Turns(base, shared.read_due(self.due), wish.force, longest, time.time, time.monotonic)
         if not self.account.own:
             maillog.warning(
                 f"there is no account {rights.RELAY}, the relay runs as root: sendmail-py install"
@@ -92,16 +90,22 @@ class RootRun:
 
     def all(self, summary: Summary) -> Summary:
         """Slice after slice, until nobody has mail that is due."""
+        self.keys.fill(flush.find_usable(self.config, self.state, self.rules))
         maillog.open_now()
         while not self.stop():
             usable = flush.find_usable(self.config, self.state, self.rules)
-            owners = self.whose_turn()
-            if not usable or not owners:
-                summary.fault = summary.fault or ("" if usable else flush.rest(self.config, self.state).fault)
+            if not usable:
+                summary.fault = summary.fault or flush.rest(self.config, self.state).fault
                 break
-            self.slice(owners, usable, summary)
-            shared.write_due(f"{homes.STATE}/due", self.known)
-            self.publish_pauses()
+            owners = self.turns.whose()
+            if owners:
+                Slice(self, usable, summary).play(owners)
+                shared.write_due(self.due, self.turns.known)
+                self.publish_pauses()
+            elif self.turns.rest():
+                time.sleep(MOMENT)
+            else:
+                break
         return summary
 
     def publish_pauses(self) -> None:
@@ -115,80 +119,143 @@ class RootRun:
             elif told.get(setting.name) is not None:
                 told.clear(setting.name)
 
-    def whose_turn(self) -> list[Owner]:
-        """Owners who may have mail that is due, in no order of anybody's choice."""
-        found = shared.owners(self.config.queue.shared)
-        self.known = {one.name: self.known[one.name] for one in found if one.name in self.known}
-        if not self.wish.force:
-            found = shared.with_mail(found, self.known, time.time(), self.config.queue.retry_max)
-        found = [one for one in found if one.uid not in self.served]
-        random.shuffle(found)
-        return found[:MOST_READERS]
 
-    def slice(self, owners: list[Owner], usable: list[SmartHost], summary: Summary) -> None:
-        """A reader for each of them, and a relay."""
-        readers: list[tuple[Owner, subprocess.Popen[bytes]]] = []
+class Slice:
+    """A relay, and readers that come and go beside it."""
+
+    def __init__(self, run: RootRun, usable: list[SmartHost], summary: Summary) -> None:
+        self.run = run
+        self.usable = usable
+        self.summary = summary
+        self.seats = Seats()
+        self.control: Channel
+        self.looked = time.monotonic()
+        self.wake = self.wake_time()
+
+    def play(self, owners: list[Owner]) -> None:
+        """From the first readers to the end of the relay and of all of them."""
         channels: list[tuple[int, Channel]] = []
         try:
-            for owner in owners:
-                mine, theirs = socket.socketpair()
-                with theirs:
-                    readers.append((owner, start_reader(owner, theirs)))
-                channels.append((owner.uid, Channel(mine)))
-                directory = f"{self.config.queue.shared}/{owner.name}"
-                channels[-1][1].outbox += encode([settings.pack(self.config, usable, directory, self.wish)])
-            self.take_over(self.relay(channels, usable), owners, summary)
+            for owner in owners[: self.seats.free]:
+                channel = self.start(owner)
+                if channel is not None:
+                    channels.append((owner.uid, channel))
+            if channels:
+                self.relay(channels)
         finally:
             for _, channel in channels:
                 channel.close()
-            for owner, process in readers:
-                end_reader(owner, process)
+            for owner in self.seats.clear():
+                self.run.turns.failed(owner)
 
-    def relay(self, channels: list[tuple[int, Channel]], usable: list[SmartHost]) -> str:
-        """Fork the relay and wait for it; what it has to say at its end."""
+    def start(self, owner: Owner) -> Channel | None:
+        """A reader for an owner."""
+        run = self.run
+        directory = f"{run.config.queue.shared}/{owner.name}"
+        channel = self.seats.start(owner, settings.pack(run.config, self.usable, directory, run.wish))
+        if channel is None:
+            run.turns.failed(owner)
+        return channel
+
+    def relay(self, channels: list[tuple[int, Channel]]) -> None:
+        """Fork the relay and attend to it until it ends."""
+        run = self.run
         result, words = os.pipe()
+        self.control, theirs = frames.pair()
         child = os.fork()
         if not child:
             os.close(result)
-            relay = Relay(self.config, self.keys, self.rules, self.state)
-            relay.live(channels, usable, self.stop, self.trace, words, self.account)
+            self.control.close()
+            door = frames.channel_of(theirs)
+            relay = Relay(run.config, run.keys, run.rules, run.state)
+            relay.live(channels, door, self.usable, run.trace, words, run.account)
         os.close(words)
+        os.close(theirs)
+        for _, channel in channels:
+            channel.close()
         try:
-            return self.wait(child, result)
+            self.attend(child, result)
+        except BaseException:  # who asks twice does not want to wait; the readers know what was begun
+            os.kill(child, signal.SIGKILL)
+            raise
         finally:
             os.close(result)
+            self.control.close()
             os.waitpid(child, 0)
 
-    def wait(self, child: int, result: int) -> str:
-        """What the relay writes until it ends; asked to stop, we ask it."""
+    def attend(self, child: int, result: int) -> None:
+        """Hear what the relay says until it ends; asked to stop, we ask it."""
         text = b""
         asked = False
-        while len(text) < (1 << 20):
-            if self.stop() and not asked:
+        while len(text) < LONGEST_LINE:
+            if self.run.stop() and not asked:
                 os.kill(child, signal.SIGTERM)
                 asked = True
-            if select.select([result], [], [], 0.2)[0]:
+            if select.select([result], [], [], MOMENT)[0]:
                 piece = os.read(result, 65536)
                 if not piece:
                     break
-                text += piece
-        return text.decode("utf-8", "replace")
+                *lines, text = (text + piece).split(b"\n")
+                for line in lines:
+                    self.heard(line.decode("utf-8", "replace"))
+            self.seats.reap()
+            if not asked and self.is_time_to_look():
+                self.admit()
 
-    def take_over(self, text: str, owners: list[Owner], summary: Summary) -> None:
-        """The relay's figures, and when the owners' next messages are due. It is not trusted either."""
-        names = {str(one.uid): one for one in owners}
-        for line in text.split("\n"):
-            word, _, value = line.partition(" ")
-            if word == "fault":
-                summary.fault = value
-            elif word in ("delivered", "deferred", "failed") and value.isdecimal():
-                setattr(summary, word, getattr(summary, word) + int(value))
-            elif word in names and value.isdecimal():
-                owner = names.pop(word)
-                self.known[owner.name] = (owner.mark, int(value))
-                if self.wish.force or int(value) > time.time():
-                    self.served.add(owner.uid)
-        self.served |= {one.uid for one in names.values()}  # their readers failed; not again in this run
+    def is_time_to_look(self) -> bool:
+        """Whether somebody says that there is new mail, or nobody has looked for a while."""
+        now, wake = time.monotonic(), self.wake_time()
+        if wake == self.wake and now - self.looked < LOOK:
+            return False
+        self.looked, self.wake = now, wake
+        return True
+
+    def wake_time(self) -> int:
+        """The time of the wake-up file (nanoseconds), 0 when there is none."""
+        try:
+            path = f"{self.run.config.queue.shared}/{shared.WAKE}"
+            return os.stat(path, follow_symlinks=False).st_mtime_ns
+        except OSError:
+            return 0
+
+    def admit(self) -> None:
+        """Readers for owners who have got mail since, as many as there are seats for."""
+        try:
+            self.control.push()
+            owners = self.run.turns.whose(self.seats.busy()) if self.seats.free > 0 else []
+            for owner in owners[: self.seats.free]:
+                channel = self.start(owner)
+                if channel is not None:
+                    frame = [b"%d" % owner.uid, bytes(channel.outbox)]
+                    self.control.put(frame, channel.fileno())
+                    channel.close()
+        except FrameError:
+            return  # the relay is about to end
+
+    def heard(self, line: str) -> None:
+        """One line of the relay's: figures, or how an owner's turn ended. It is not trusted either."""
+        word, _, value = line.partition(" ")
+        summary, turns = self.summary, self.run.turns
+        if word == "fault":
+            summary.fault = value
+        elif word in ("delivered", "deferred", "failed") and is_number(value):
+            setattr(summary, word, getattr(summary, word) + int(value))
+        elif word in ("done", "more", "gone"):
+            uid, mark, due = [*value.split(" "), "", "", ""][:3]
+            owner = self.seats.leave(int(uid)) if is_number(uid) else None
+            if owner is None:
+                return
+            if word == "done" and is_number(due) and len(mark) < LONGEST_MARK and mark.isprintable():
+                turns.ended(owner, mark or owner.mark, int(due))
+            elif word == "more":
+                turns.cut_short(owner)
+            else:
+                turns.failed(owner)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number of seconds, recipients or the like, or a uid."""
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
 
 
 def prepare_state(account: rights.Account) -> str:
@@ -202,30 +269,3 @@ def prepare_state(account: rights.Account) -> str:
     if os.stat(folder, follow_symlinks=False).st_uid != account.uid:
         os.chown(folder, account.uid, account.gid, follow_symlinks=False)
     return folder
-
-
-def start_reader(owner: Owner, end: socket.socket) -> subprocess.Popen[bytes]:
-    """A fresh interpreter with the owner's rights and nothing of ours but its end of the socket pair."""
-    return subprocess.Popen(  # noqa: S603 (our own interpreter and code)
-        [sys.executable, "-IS", "-c", READER, PACKAGE],
-        stdin=end.fileno(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=ENVIRONMENT,
-        cwd="/",
-        user=owner.uid,
-        group=rights.group_of(owner.uid),
-        extra_groups=[],
-        start_new_session=True,
-        preexec_fn=rights.confine,  # noqa: PLW1509 (no threads here)
-    )
-
-
-def end_reader(owner: Owner, process: subprocess.Popen[bytes]) -> None:
-    """It ends by itself when its relay is gone; one that does not is killed."""
-    try:
-        process.wait(LAST_WORDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        maillog.warning(f"the reader of uid {owner.uid} did not end and was killed")

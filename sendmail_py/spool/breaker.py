@@ -31,7 +31,7 @@ class Pause:
 
 
 class Breaker:
-    """The pauses in one spool (`directory`, which must exist)."""
+    """The pauses in one spool (`directory`, which must exist; "": they are forgotten)."""
 
     __slots__ = ("directory", "pauses")
 
@@ -55,6 +55,8 @@ class Breaker:
 
     def write(self) -> None:
         """The file anew."""
+        if not self.directory:
+            return
         lines = [VERSION]
         for name, one in sorted(self.pauses.items()):
             numbers = [str(number) for number in (one.until, one.count, one.since)]

@@ -1,6 +1,6 @@
 """When messages of one kind last went out, for queue.coalesce: same sender, recipients and subject.
 
-One small text file `SPOOL/bursts`, a line for each kind: a digest of what it has in common, tab, seconds since
+One small text file `SPOOL/bursts`, a line for each kind: a hash of what it has in common, tab, seconds since
 the epoch. It may be lost without harm: then one message more goes out by itself.
 """
 

@@ -63,12 +63,25 @@ class Claim:
     size      octets of the message in wire form
     tries     attempts so far, by index of the recipient
     beside    names of the other files that belong to it: holds, promised reports
+    owing     whether a report may have been due when it was claimed: then `beside` may be out of date
     """
 
-    __slots__ = ("beside", "content", "entry", "fd", "folder", "queue_id", "size", "tries", "tries_name")
+    __slots__ = (
+        "beside",
+        "content",
+        "entry",
+        "fd",
+        "folder",
+        "owing",
+        "queue_id",
+        "size",
+        "tries",
+        "tries_name",
+    )
 
     def __init__(self, folder: int, queue_id: str, tries_name: str, fd: int) -> None:
         self.beside: list[str] = []
+        self.owing = False
         self.folder = folder
         self.queue_id = queue_id
         self.tries_name = tries_name

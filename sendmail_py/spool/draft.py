@@ -35,7 +35,12 @@ def begin(directory: str, nanoseconds: int, max_queue: int = 0) -> Draft:
 
 
 class Draft:
-    """A message on its way into the queue. It counts from `commit` on, and leaves nothing after `discard`."""
+    """A message on its way into the queue. It counts from `commit` on, and leaves nothing after `discard`.
+
+    `done` is for the log: what was done with it.
+    """
+
+    done = "queued"
 
     __slots__ = (
         "checksum",
@@ -44,6 +49,7 @@ class Draft:
         "eight_bit",
         "fd",
         "folder",
+        "hold",
         "octets",
         "pieces",
         "queue_id",
@@ -61,6 +67,7 @@ class Draft:
         self.checksum = 0
         self.eight_bit = False
         self.counter = -1
+        self.hold = ""  # name of the file that holds the message for a time
 
     def envelope(self, envelope: Envelope) -> None:
         """Write the records; the message follows."""
@@ -68,6 +75,8 @@ class Draft:
         self.checksum = binascii.crc32(records)
         if len(envelope.having(TODO)) != len(envelope.recipients):
             self.checksum = entry.decode(records).checksum()
+        if envelope.hold:
+            self.hold = hold_name(self.queue_id, envelope.hold)
         self.keep(records)
 
     def write(self, octets: bytes) -> None:
@@ -107,19 +116,43 @@ class Draft:
         """The one step; after this returns the promise holds."""
         fd, self.fd = self.fd, -1
         try:
+            if self.hold:
+                self.place_hold(fd)
             durable.publish(self.folder, fd, "." + self.queue_id, self.queue_id)
             counter, self.counter = self.counter, -1
             usage.add(counter, self.octets)
         except OSError as error:
+            if self.hold:
+                durable.discard(self.folder, self.hold)
             raise trouble(error, self.directory) from None
         finally:
             self.close()
+
+    def place_hold(self, fd: int) -> None:
+        """Before the message has its name, so that it is never seen without its hold; OSError."""
+        try:
+            durable.create_empty(self.folder, self.hold)
+        except OSError:
+            posix.close(fd)
+            durable.discard(self.folder, "." + self.queue_id)
+            raise
 
     def discard(self) -> None:
         """Leave nothing behind, no descriptor either; a second time is as good as once."""
         if self.folder >= 0:
             durable.discard(self.folder, "." + self.queue_id)
         self.close()
+
+    def withdraw(self) -> None:
+        """Take back what was published, for a caller who is told that nothing was queued; no fault is told."""
+        try:
+            folder = open_folder(self.directory, QUEUE, create=False)
+        except OSError:
+            return
+        durable.discard(folder, self.queue_id)
+        if self.hold:
+            durable.discard(folder, self.hold)
+        posix.close(folder)
 
     def close(self) -> None:
         """Give back the descriptors, once: their numbers may be somebody else's afterwards."""
@@ -130,6 +163,11 @@ class Draft:
                 except OSError:
                     continue
         self.fd = self.folder = self.counter = -1
+
+
+def hold_name(queue_id: str, until: int) -> str:
+    """The name of the file that holds a message until then (seconds)."""
+    return f"{queue_id}.hold-{max(0, min(until, 0xFFFFFFFF)):08X}"
 
 
 def reserve(folder: int, nanoseconds: int) -> tuple[str, int]:

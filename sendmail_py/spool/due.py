@@ -36,7 +36,7 @@ class Horizon:
         self.tidy = tidy
 
     def is_quiet(self, now: float, longest: float) -> bool:
-        """Whether nothing is due; a time further ahead than the longest wait (seconds) is a clock's mistake."""
+        """Whether nothing is due; one beyond the longest wait (seconds) is a clock's mistake."""
         return self.after <= now < self.first and self.last <= now + longest + 1
 
 
@@ -106,7 +106,7 @@ def recall(directory: str, folder: int, now: float) -> Horizon | None:
 
 
 def remember(directory: str, found: Horizon, before: tuple[int, bytes], now: int) -> None:
-    """Write it down, unless the folder was changed so short a time before that another change might not show."""
+    """Write it down, unless the folder has just been changed: another change might have the same time."""
     temporary = f"{directory}/.due.{posix.getpid()}"
     content = b"%s\n%d %d %d %d\n%s\n" % (VERSION, now, found.first, found.last, found.after, before[1])
     try:

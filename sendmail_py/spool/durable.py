@@ -108,6 +108,12 @@ def write_all(fd: int, octets: bytes) -> None:
         done += posix.write(fd, memoryview(octets)[done:])
 
 
+def create_empty(folder: int, name: str) -> None:
+    """A file whose name is all that it says; durable when it returns."""
+    posix.close(posix.open(name, SAFELY | posix.O_WRONLY | posix.O_CREAT, 0o600, dir_fd=folder))
+    posix.fsync(folder)
+
+
 def publish(folder: int, fd: int, temporary: str, name: str) -> None:
     """The promise: sync the file, close it, give it its name, sync the folder.
 
@@ -115,17 +121,31 @@ def publish(folder: int, fd: int, temporary: str, name: str) -> None:
     The lock outlives close(2) on a second descriptor, so that no cleaner can take the
     file for a dead writer's before it has its name. After a fault nothing is left under either name.
     """
+    keep = -1
     try:
         posix.fsync(fd)
         keep = posix.dup(fd)
-        posix.close(fd)
+        closing, fd = fd, -1
+        posix.close(closing)
         posix.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         posix.fsync(folder)
-        posix.close(keep)
+        closing, keep = keep, -1
+        posix.close(closing)
     except OSError:
+        give_back(fd, keep)
         discard(folder, temporary)
         discard(folder, name)  # NFS may say that a rename failed that was done
         raise
+
+
+def give_back(*descriptors: int) -> None:
+    """Close what is open (-1 is not); faults are swallowed, an earlier one is being told."""
+    for fd in descriptors:
+        if fd >= 0:
+            try:
+                posix.close(fd)
+            except OSError:
+                continue
 
 
 def discard(folder: int, name: str) -> None:

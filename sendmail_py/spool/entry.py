@@ -23,6 +23,7 @@ END_OF_RECORDS = b"\n\n"
 PLAIN = b"R%s - - " % TODO  # how the record of a recipient begins for whom nothing was asked
 TRAILER_OCTETS = 28
 MOST_CHANGES = 100  # records of what the sender rules changed in the header
+TEXTS = {b"B": "body", b"T": "ret", b"V": "envid"}  # records that are one attribute of the envelope
 ONE_LINE = bytes.maketrans(b"\t\r\n\0", b"    ")
 LARGEST_RECORDS = 64 * 1024 * 1024
 
@@ -77,6 +78,7 @@ def encode(envelope: Envelope) -> bytes:
     for letter, text in ((b"B", envelope.body), (b"T", envelope.ret), (b"V", envelope.envid)):
         if text:
             lines.append(letter + b" " + text)
+    lines += [b"P " + one for one in envelope.wishes]
     lines += [
         b"R%s %s %s %s" % (one.state, one.notify or b"-", one.orcpt or b"-", one.address)
         for one in envelope.recipients
@@ -111,14 +113,16 @@ def decode(records: bytes) -> Entry:
     envelope = Envelope(b"", [])
     states: list[int] = []
     at = len(VERSION)
-    for line in records[at:-2].split(b"\n"):
-        try:
-            record(envelope, line)
-        except (ValueError, IndexError):
-            raise DamagedError("a record that cannot be read") from None
-        if line.startswith(b"R"):
-            states.append(at + 1)
-        at += len(line) + 1
+    try:
+        for line in records[at:-2].split(b"\n"):
+            if line[:1] == b"R":
+                envelope.recipients.append(recipient(line))
+                states.append(at + 1)
+            else:
+                record(envelope, line)
+            at += len(line) + 1
+    except (ValueError, IndexError):
+        raise DamagedError("a record that cannot be read") from None
     if not envelope.recipients or not envelope.created:
         raise DamagedError("records are missing")
     return Entry(envelope, records, states)
@@ -135,9 +139,7 @@ def newer_or_damaged(records: bytes) -> SendmailError:
 def record(envelope: Envelope, line: bytes) -> None:
     """Put one record into the envelope; ValueError or IndexError when it is malformed."""
     kind, text = line[:1], line[2:]
-    if kind == b"R":
-        envelope.recipients.append(recipient(line))
-    elif kind == b"C":
+    if kind == b"C":
         envelope.created = float(text)
     elif kind == b"U":
         uid, envelope.login = text.split(b" ", 1)
@@ -149,12 +151,10 @@ def record(envelope: Envelope, line: bytes) -> None:
     elif kind == b"X":
         name, rule, old, new = text.split(b"\t")
         envelope.changes.append((name, rule, old, new))
-    elif kind == b"B":
-        envelope.body = text
-    elif kind == b"T":
-        envelope.ret = text
-    elif kind == b"V":
-        envelope.envid = text
+    elif kind in TEXTS:
+        setattr(envelope, TEXTS[kind], text)
+    elif kind == b"P":
+        envelope.wishes.append(text)
     else:
         raise ValueError(line)
 

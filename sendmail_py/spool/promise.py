@@ -71,6 +71,14 @@ def kept(claim: Claim, kind: str) -> list[int] | None:
     return found
 
 
+def look_again(claim: Claim) -> None:
+    """Find the promises of a flush that died after our listing, if the message says that there may be some."""
+    if claim.owing:
+        claim.owing = False
+        there = [one for one in posix.listdir(claim.folder) if one.startswith(claim.queue_id + ".")]
+        claim.beside += [one for one in there if "-" in one and one not in claim.beside]
+
+
 def names(claim: Claim, kind: str) -> list[str]:
     """The promises of that kind."""
     return [one for one in claim.beside if one[ID_DIGITS + 1 :].startswith(kind + "-")]

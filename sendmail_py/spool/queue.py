@@ -8,8 +8,8 @@ from __future__ import annotations
 import posix
 
 from sendmail_py.errors import SendmailError
-from sendmail_py.mail.envelope import FAILED as FAILED_STATE
 from sendmail_py.mail.envelope import DELIVERED, OPEN, RELAYED, REPORTED, Envelope
+from sendmail_py.mail.envelope import FAILED as FAILED_STATE
 from sendmail_py.spool import durable, entry
 from sendmail_py.spool.claim import FAILED_TRIES, PIECE, Claim, open_message, read_entry
 from sendmail_py.spool.folders import FAILED, QUEUE, open_folder
@@ -18,6 +18,10 @@ from sendmail_py.spool.tries import Try, read_tries
 ID_DIGITS = 12
 HEXADECIMAL = "0123456789ABCDEF"
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOLD = ".hold"
 FOREVER = 1 << 40
@@ -76,24 +80,30 @@ class Spool:
 
     def listing(self) -> list[Waiting]:
         """All messages in the queue by age, from one reading of the folder."""
+        found = list(self.messages())
+        self.promises = [name for one in found if one.beside for name in one.beside if HOLD not in name]
+        return found
+
+    def messages(self) -> Iterator[Waiting]:
+        """The same, each made when its turn comes, for who may not want them all."""
         try:
             names = posix.listdir(self.queue_folder())
         except FileNotFoundError:
-            return []
+            names = []
         names.sort()  # a message, then what lies beside it, then the next
-        found: list[Waiting] = []
-        self.leftovers, self.promises = [], []
-        queue_id = "-"
+        self.leftovers = []
+        last, queue_id = None, "-"
         for name in names:
             if len(name) == ID_DIGITS and not name.strip(HEXADECIMAL):
-                queue_id = name
-                found.append(Waiting(name))
-            elif name.startswith(queue_id):
-                add_beside(found[-1], name)
+                if last is not None:
+                    yield last
+                last, queue_id = Waiting(name), name
+            elif last is not None and name.startswith(queue_id):
+                add_beside(last, name)
             else:
                 self.leftovers.append(name)
-        self.promises = [name for one in found if one.beside for name in one.beside if HOLD not in name]
-        return found
+        if last is not None:
+            yield last
 
     def clean(self) -> None:
         """Remove what killed processes left, by the last listing; what is none of ours stays.
@@ -103,7 +113,8 @@ class Spool:
         """
         kept = promised(self.leftovers + self.promises)
         unfinished = [one for one in self.leftovers if is_unfinished(one) and one[1:] not in kept]
-        self.remove_unfinished(unfinished)
+        if unfinished:
+            self.remove_unfinished(unfinished)
         for name in self.leftovers:
             if belongs_to(name) and not self.is_there(belongs_to(name)):
                 durable.discard(self.queue_folder(), name)
@@ -141,6 +152,19 @@ class Spool:
         for one in found:
             one.tries_name = one.queue_id + FAILED_TRIES
         return found
+
+    def count_failed(self) -> tuple[int, int]:
+        """How many messages are in failed/, and how many of them are reports: nobody was told of those."""
+        found = self.failed()
+        return len(found), sum(self.is_report(one) for one in found)
+
+    def is_report(self, waiting: Waiting) -> bool:
+        """Whether a message in failed/ has the null reverse-path; one that cannot be read has not."""
+        try:
+            listed = self.read(waiting, failed=True)
+        except (SendmailError, OSError):
+            return False
+        return listed is not None and not listed.envelope.reverse_path
 
     def read(self, waiting: Waiting, failed: bool = False) -> Listed | None:
         """What mailq shows of a message, without claiming it; None when it is gone.
@@ -183,6 +207,7 @@ class Spool:
                 claim.release()
                 return None
             claim.check()
+            claim.owing = bool(claim.envelope.having(FAILED_STATE, RELAYED))
         except entry.DamagedError as fault:
             claim.set_aside(self.failed_folder(), str(fault))
             raise
@@ -268,7 +293,8 @@ class Listed:
 
 def changed_since(claim: Claim, waiting: Waiting) -> bool:
     """Whether a message was held, or tried by another flush, since the listing."""
-    held = not waiting.held and durable.exists(claim.folder, claim.queue_id + HOLD)
+    hold = claim.queue_id + HOLD
+    held = not waiting.held and posix.access(hold, posix.F_OK, dir_fd=claim.folder, follow_symlinks=False)
     return held or bool(waiting.tries_name and not durable.exists(claim.folder, waiting.tries_name))
 
 
@@ -314,7 +340,7 @@ def add_beside(waiting: Waiting, name: str) -> None:
 
     Of two tries files, which a crash may leave, the later one counts.
     """
-    if len(name) == ID_DIGITS + 9 and is_tries_name(name):
+    if name[ID_DIGITS] == "." and len(name) == ID_DIGITS + 9 and not name[ID_DIGITS + 1 :].strip(HEXADECIMAL):
         due = int(name[ID_DIGITS + 1 :], 16)
         if due >= waiting.next:
             waiting.next, waiting.tries_name = due, name

@@ -75,6 +75,20 @@ class Servers:
             posix.close(folder)
 
 
+def largest(directory: str, names: list[str], now: float) -> int:
+    """The biggest message, in octets, that any of these smart hosts takes; 0 if one of them did not say.
+
+    Of the answers of one smart host the best counts, unless it is too old.
+    """
+    known, most = read(directory), 0
+    for name in names:
+        sizes = [one.size for one in known.get(name, []) if 0 <= now - one.seen < STALE[one.chunks]]
+        if not sizes or 0 in sizes:
+            return 0
+        most = max(most, *sizes)
+    return most
+
+
 def read(directory: str) -> dict[str, list[Known]]:
     """What is known by name of the smart host; what cannot be read is left out."""
     try:

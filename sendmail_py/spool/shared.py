@@ -13,6 +13,7 @@ import stat
 
 from sendmail_py.errors import CantCreateError, TemporaryError
 from sendmail_py.spool import durable
+from sendmail_py.spool.folders import HOPELESS, trouble
 
 MOST_NAMES = 16  # UID.0 to UID.15: a squatter would need them all before the user's first message
 WAKE = ".wake"  # a file of root's that everybody may write: its time says that mail was submitted
@@ -44,6 +45,14 @@ def is_sound(status: posix.stat_result, uid: int) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == uid and not status.st_mode & 0o077
 
 
+def is_ours(path: str, uid: int) -> bool:
+    """Whether there is a folder that is that user's alone."""
+    try:
+        return is_sound(posix.stat(path, follow_symlinks=False), uid)
+    except OSError:
+        return False
+
+
 def make(base: str, uid: int) -> str:
     """The path of our own folder, made if it is missing; then nobody else can put another in its place.
 
@@ -53,6 +62,7 @@ def make(base: str, uid: int) -> str:
         path = folder_of(base, uid)
         try:
             posix.mkdir(path, 0o700)
+            posix.chmod(path, 0o700)  # whatever the umask
             posix.sync()  # we may write to the folder above, but not open it, and fsync(2) wants that
         except FileExistsError:
             pass
@@ -60,9 +70,11 @@ def make(base: str, uid: int) -> str:
             if error.errno == errno.ENOENT and uid == 0:
                 set_up(base)
                 continue
+            if error.errno not in HOPELESS:
+                raise trouble(error, path) from None
             text = f"shared spool {base}: {error.strerror}; as root, run: sendmail-py install"
             raise CantCreateError(f"{text}; nothing was queued") from None
-        if is_sound(posix.stat(path, follow_symlinks=False), uid):
+        if is_ours(path, uid):
             return path
     raise TemporaryError(f"shared spool {base}: others took all names for uid {uid}; nothing was queued")
 
@@ -70,8 +82,23 @@ def make(base: str, uid: int) -> str:
 def set_up(base: str) -> None:
     """Make the shared spool, as root: for all to write to, for nobody to list, each name its owner's only."""
     durable.make_folder(base)
+    make_wake(f"{base}/{WAKE}")
     posix.chmod(base, 0o1733)
-    wake = posix.open(f"{base}/{WAKE}", durable.SAFELY | posix.O_WRONLY | posix.O_CREAT, 0o666)
+
+
+def make_wake(path: str) -> None:
+    """Make the wake-up file, in place of what somebody else may have put there: that is not touched."""
+    try:
+        status = posix.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        pass
+    else:
+        if stat.S_ISREG(status.st_mode) and status.st_uid == 0 and status.st_nlink == 1:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            return  # that cannot be removed safely; the flush looks into every folder now and then
+        posix.unlink(path)
+    wake = posix.open(path, durable.NEW_FILE, 0o666)
     posix.fchmod(wake, 0o666)
     posix.close(wake)
 
@@ -96,6 +123,11 @@ class Owner:
         self.mark = mark
 
 
+def mark_of(status: posix.stat_result) -> str:
+    """What changes when anything was submitted: see `announce`."""
+    return f"{status.st_ino}:{status.st_mtime_ns}"
+
+
 def owners(base: str) -> list[Owner]:
     """The folders that are their owner's alone and are called after him; the first of a user's counts.
 
@@ -111,7 +143,7 @@ def owners(base: str) -> list[Owner]:
         except OSError:
             continue
         if digits == str(status.st_uid) and is_sound(status, status.st_uid) and int(number) < MOST_NAMES:
-            owner = Owner(status.st_uid, name, f"{status.st_ino}:{status.st_mtime_ns}")
+            owner = Owner(status.st_uid, name, mark_of(status))
             found.setdefault(status.st_uid, owner)
         if len(found) >= MOST_OWNERS:
             break

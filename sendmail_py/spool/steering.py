@@ -12,6 +12,7 @@ from sendmail_py.errors import TemporaryError
 from sendmail_py.mail.envelope import FAILED, OPEN, REPORTED, TODO, UNKNOWN
 from sendmail_py.spool import durable
 from sendmail_py.spool.claim import Claim
+from sendmail_py.spool.draft import hold_name
 from sendmail_py.spool.queue import FOREVER, HOLD, Spool, Waiting
 from sendmail_py.spool.tries import Try
 
@@ -35,19 +36,13 @@ def take(spool: Spool, waiting: Waiting, failed: bool = False) -> Claim:
     return claim
 
 
-def hold_name(queue_id: str, until: int) -> str:
-    """The name of the file that holds a message until then (seconds), or until it is released."""
-    return f"{queue_id}{HOLD}" if until >= FOREVER else f"{queue_id}{HOLD}-{max(0, until):08X}"
-
-
 def hold(spool: Spool, waiting: Waiting, until: int = FOREVER) -> None:
     """Keep a message in the queue until then (seconds since the epoch), or until it is released."""
     claim = take(spool, waiting)
     try:
-        name = hold_name(claim.queue_id, until)
-        flags = durable.SAFELY | posix.O_WRONLY | posix.O_CREAT
-        posix.close(posix.open(name, flags, 0o600, dir_fd=claim.folder))
-        posix.fsync(claim.folder)
+        queue_id = claim.queue_id
+        name = queue_id + HOLD if until >= FOREVER else hold_name(queue_id, until)
+        durable.create_empty(claim.folder, name)
     finally:
         claim.release()
 

@@ -1,4 +1,4 @@
-"""What a flush owes besides mail: notices to the owner, the end of what failed long ago, changed sender rules.
+"""What a flush owes besides mail: notices to the owner, the end of old failures, changed sender rules.
 
 The times are those of empty files in the spool. Each question costs a stat(2) or two, so that a flush may ask
 when nothing is due.

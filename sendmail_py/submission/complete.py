@@ -26,12 +26,15 @@ RECIPIENTS = (b"to", b"cc", b"resent-to", b"resent-cc")
 
 
 class Stamp:
-    """What the added fields need: queue id, time of arrival (seconds), host, person, our version."""
+    """What the added fields need: queue id, time of arrival (seconds), host, person, our version.
 
-    __slots__ = ("host", "person", "queue_id", "seconds", "version")
+    first: the queue id of the first file of the message, by which it is known.
+    """
+
+    __slots__ = ("first", "host", "person", "queue_id", "seconds", "version")
 
     def __init__(self, queue_id: str, seconds: float, host: Host, person: Person, version: str) -> None:
-        self.queue_id = queue_id
+        self.queue_id = self.first = queue_id
         self.seconds = seconds
         self.host = host
         self.person = person
@@ -43,7 +46,7 @@ def complete(fields: list[bytes], stamp: Stamp, author: bytes) -> list[bytes]:
 
     Raises DataError when the message has been through too many hosts.
     """
-    seen = {header.name(field) for field in fields if header.unfolded(field)}
+    seen = {header.name(field) for field in fields if header.value(field).strip(b" \t\r\n")}
     if sum(header.name(field) == b"received" for field in fields) > MOST_HOPS:
         raise DataError(f"the message has over {MOST_HOPS} Received fields: a mail loop; nothing was queued")
     added = [received(stamp)]
@@ -100,7 +103,7 @@ def received(stamp: Stamp) -> bytes:
 
 def message_id(stamp: Stamp) -> bytes:
     """A Message-ID (RFC 5322 3.6.4), made once here, so that it is stable however often we try."""
-    return b"Message-ID: <%s.%d@%s>\r\n" % (stamp.queue_id.encode(), stamp.person.uid, stamp.host.mail_domain)
+    return b"Message-ID: <%s.%d@%s>\r\n" % (stamp.first.encode(), stamp.person.uid, stamp.host.mail_domain)
 
 
 def host_name(host: Host) -> bytes:

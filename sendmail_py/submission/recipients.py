@@ -7,7 +7,7 @@ again does not send twice to the good ones.
 from __future__ import annotations
 
 from sendmail_py.errors import UsageError
-from sendmail_py.mail import address, addresslist, header
+from sendmail_py.mail import address, addresslist, everyday, header
 from sendmail_py.mail.envelope import Recipient
 from sendmail_py.policy.aliases import Aliases, refuse
 from sendmail_py.policy.identity import Host
@@ -21,7 +21,7 @@ def from_operands(operands: list[bytes]) -> list[bytes]:
     found = []
     for operand in operands:
         without_controls(operand)
-        found += [mailbox.address for mailbox in addresslist.parse_list(operand)]
+        found += addresslist.addresses(operand)
     return found
 
 
@@ -41,7 +41,7 @@ def from_header(fields: list[bytes]) -> list[bytes]:
     found = []
     for field in fields:
         if header.name(field) in wanted:
-            found += [mailbox.address for mailbox in addresslist.parse_list(header.value(field))]
+            found += addresslist.addresses(header.value(field))
     return found
 
 
@@ -50,13 +50,41 @@ def resolve(given: list[bytes], host: Host, aliases: Aliases | None) -> list[Rec
 
     aliases is None when the caller forbade them (-n). Raises UsageError when nobody is left.
     """
+    plain = final(given, host, aliases)
+    if plain:
+        keep_owners(aliases, plain, [])
+        return [Recipient(one) for one in plain]
     found: dict[bytes, Recipient] = {}
     for one in given:
-        for final in expand(one, host, aliases):
-            address.check(final)
-            found.setdefault(address.canonical(final), Recipient(final, orcpt=original(one, final)))
+        forwards = final([one], host, aliases)
+        keep_owners(aliases, forwards, [])
+        for forward in forwards or expand(one, host, aliases):
+            if not address.is_local_target(forward):
+                address.check(forward)
+            recipient = Recipient(forward, orcpt=original(one, forward, host))
+            found.setdefault(address.canonical(forward), recipient)
     if not found:
         raise UsageError("no recipients; name them as arguments, or use -t and a To, Cc or Bcc field")
+    return list(found.values())
+
+
+def final(given: list[bytes], host: Host, aliases: Aliases | None) -> list[bytes]:
+    """The given addresses, each once, if they are surely forward-paths as they are; else [].
+
+    That is so when all are everyday addresses at domains of others, which no alias file mentions. Then no
+    address is looked at by itself, so that a thousand cost a submission little more than one.
+    """
+    domains = everyday.domains(given)
+    lower = {domain.lower() for domain in domains}
+    if not lower or max(map(len, given)) > address.ADDRESS_LIMIT or not address.are_domains(lower):
+        return []
+    if host.local_names.may_hold(lower) or (aliases is not None and aliases.may_name(lower)):
+        return []
+    if lower == domains:
+        return list(dict.fromkeys(given))
+    found: dict[bytes, bytes] = {}
+    for one in given:
+        found.setdefault(address.canonical(one), one)
     return list(found.values())
 
 
@@ -66,30 +94,35 @@ def expand(one: bytes, host: Host, aliases: Aliases | None) -> list[bytes]:
         return []
     direct = one.startswith(b"\\")
     if aliases is not None and not direct:
-        return [complete(final, host) for final in aliases.resolve(one, host)]
-    if aliases is not None:
-        aliases.owners.append(b"")
+        found = [complete(final, host) for final in aliases.resolve(one, host)]
+        keep_owners(aliases, found, aliases.owners)
+        return found
     local, domain = address.split(one[1:] if direct else one)
     if domain and not host.is_local(domain):
         return [one]
     refuse(local, local)
-    return [complete(local, host)]
+    found = [complete(local, host)]
+    keep_owners(aliases, found, [])
+    return found
 
 
-def owner(host: Host, aliases: Aliases | None) -> bytes:
-    """The owner of the one alias that all addresses so far came from, as an address; b"" if there is none."""
-    found = b"" if aliases is None else aliases.owner(host)
-    return complete(found, host) if found else b""
+def keep_owners(aliases: Aliases | None, found: list[bytes], owners: list[bytes]) -> None:
+    """Remember the owner of each address, if it has one; who gets a message twice, is found first."""
+    if aliases is None:
+        return
+    for at, one in enumerate(found):
+        aliases.owned.setdefault(address.canonical(one), owners[at] if owners else b"")
 
 
 def complete(one: bytes, host: Host) -> bytes:
     """A bare name at the mail domain."""
-    return one if address.split(one)[1] else one + b"@" + host.mail_domain
+    return one if address.split(one)[1] or address.is_local_target(one) else one + b"@" + host.mail_domain
 
 
-def original(given: bytes, final: bytes) -> bytes:
-    """ORCPT value (RFC 3461 4.2) when an alias or completion changed the address, else b""."""
-    return b"" if given == final or not given.isascii() else b"rfc822;" + xtext(given.lstrip(b"\\"))
+def original(given: bytes, final: bytes, host: Host) -> bytes:
+    """ORCPT value (RFC 3461 4.2), a whole address, when an alias led to another one, else b""."""
+    named = complete(given.lstrip(b"\\"), host)
+    return b"" if named == final or not named.isascii() else b"rfc822;" + xtext(named)
 
 
 def xtext(text: bytes) -> bytes:

@@ -6,11 +6,14 @@ submit.py; a fault is raised, and what was accepted before it stays as it was.
 
 from __future__ import annotations
 
+import time
+
 from sendmail_py.mail import address
 from sendmail_py.mail.envelope import Envelope, Recipient
+from sendmail_py.spool import draft
 from sendmail_py.submission import recipients
 from sendmail_py.submission.intake import Intake
-from sendmail_py.submission.submit import address_envelope, enqueue, known_aliases, send_as_owner
+from sendmail_py.submission.submit import address_envelope, by_owner, enqueue, known_aliases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.masquerade import SenderRules
     from sendmail_py.submission.smtp_command import Mail, Rcpt
+    from sendmail_py.submission.submit import Begin
 
 
 class MailData(Intake):
@@ -50,14 +54,16 @@ class Session:
     aliases  whether aliases are looked at (not with -n)
     name     full name for a From: that is missing, "" for none
     envelope the one that MAIL began
+    draft    begins the draft of a message
     """
 
-    __slots__ = ("aliases", "envelope", "found", "known", "name", "rules")
+    __slots__ = ("aliases", "draft", "envelope", "found", "known", "name", "rules")
 
     def __init__(self, rules: SenderRules, aliases: bool, name: str) -> None:
         self.rules = rules
         self.aliases = aliases
         self.name = name
+        self.draft: Begin = draft.begin
         self.begin(Envelope(b"", []))
 
     def begin(self, envelope: Envelope) -> None:
@@ -71,6 +77,9 @@ class Session:
         envelope = Envelope(b"", [])
         address_envelope(envelope, self.rules, command.path)
         envelope.body, envelope.ret, envelope.envid = command.body, command.ret, command.envid
+        envelope.wishes = command.wishes
+        if command.hold_for or command.hold_until:
+            envelope.hold = command.hold_until or int(time.time()) + command.hold_for
         self.begin(envelope)
 
     def rcpt(self, command: Rcpt) -> None:
@@ -84,5 +93,7 @@ class Session:
     def queue(self, message: MailData, nanoseconds: int, last_moment: Callable[[], None]) -> str:
         """The mail data; returns the queue id when the message is durable. Raises as submit does."""
         fields = message.header()
-        send_as_owner(self.envelope, self.rules, recipients.owner(self.rules.host, self.known))
-        return enqueue(self.envelope, fields, message, self.rules, self.name, nanoseconds, last_moment)
+        envelopes = by_owner(self.envelope, self.rules, self.known)
+        return enqueue(
+            envelopes, fields, message, self.rules, self.name, nanoseconds, last_moment, self.draft
+        )[0]

@@ -1,4 +1,6 @@
-"""SMTP commands as values: verb, path, parameters (RFC 5321 4.1; 1870, 3030, 3461, 6152, 6531). Pure.
+"""SMTP commands as values: verb, path, parameters (RFC 5321 4.1). Pure.
+
+Parameters: RFC 1870, 2852, 3030, 3461, 4865, 6152, 6531, 6710, 8689.
 
 Guarantees: what is returned holds no control characters and no blanks outside quotes; everything else is a
 CommandError with its reply. Two kindnesses that other servers share: blanks after `FROM:` and `TO:`, and a
@@ -17,17 +19,24 @@ NOTIFY_WORDS = (b"SUCCESS", b"FAILURE", b"DELAY")
 LONGEST_ENVID = 100  # RFC 3461 4.4
 LONGEST_ORCPT = 500  # RFC 3461 4.2
 MOST_DIGITS = 20  # RFC 1870 3
+MOST_SECONDS = 999_999_999  # RFC 2852 4
+MAIL_PARAMETERS = tuple(b"SIZE BODY RET ENVID SMTPUTF8 HOLDFOR HOLDUNTIL BY REQUIRETLS MT-PRIORITY".split())
+NO_MARKS = bytes.maketrans(b"-T:", b"   ")
 
 
 class Mail:
-    """MAIL: reverse-path (b"" is null), size announced (octets, 0 for none), and values as in Envelope."""
+    """MAIL: reverse-path (b"" is null), size announced (octets, 0 for none), and values as in Envelope.
 
-    __slots__ = ("body", "envid", "path", "ret", "size")
+    hold_for    seconds from now, hold_until seconds since the epoch; 0 for none
+    """
+
+    __slots__ = ("body", "envid", "hold_for", "hold_until", "path", "ret", "size", "wishes")
 
     def __init__(self, path: bytes) -> None:
         self.path = path
         self.body = self.envid = self.ret = b""
-        self.size = 0
+        self.size = self.hold_for = self.hold_until = 0
+        self.wishes: list[bytes] = []
 
 
 class Rcpt:
@@ -67,8 +76,51 @@ def mail_parameter(command: Mail, key: bytes, value: bytes) -> None:
         command.ret = value.upper()
     elif key == b"ENVID" and is_xtext(value) and len(value) <= LONGEST_ENVID:
         command.envid = value
-    elif key != b"SMTPUTF8" or value:  # addresses say by themselves that they need it
-        raise bad_parameter(key, (b"SIZE", b"BODY", b"RET", b"ENVID", b"SMTPUTF8"))
+    elif (key != b"SMTPUTF8" or value) and not wish(command, key, value):  # addresses say that themselves
+        raise bad_parameter(key, MAIL_PARAMETERS)
+
+
+def wish(command: Mail, key: bytes, value: bytes) -> bool:
+    """Put a parameter that the queue or a server behind it has to honour into the command; whether it is one."""
+    if key == b"HOLDFOR" and is_number(value, 0, MOST_SECONDS):  # RFC 4865 4.2
+        command.hold_for = int(value)
+    elif key == b"HOLDUNTIL" and (seconds := date_time(value)):
+        command.hold_until = seconds
+    elif (
+        (key == b"REQUIRETLS" and not value)
+        or (key == b"MT-PRIORITY" and is_number(value, -9, 9))
+        or (key == b"BY" and is_by(value.upper()))
+    ):
+        command.wishes.append((key + b"=" + value.upper()) if value else key)
+    else:
+        return False
+    return True
+
+
+def is_number(value: bytes, least: int, most: int) -> bool:
+    """Whether this is a whole number of not too many digits in that range."""
+    digits = value.removeprefix(b"-")
+    return digits.isdigit() and len(digits) < 10 and least <= int(value) <= most
+
+
+def is_by(value: bytes) -> bool:
+    """Whether this is a value of BY, in upper case (RFC 2852 4): seconds, mode, whether to trace."""
+    seconds, _, mode = value.partition(b";")
+    least = 1 if mode[:1] == b"R" else -MOST_SECONDS
+    return mode in (b"N", b"NT", b"R", b"RT") and is_number(seconds, least, MOST_SECONDS)
+
+
+def date_time(value: bytes) -> int:
+    """Seconds since the epoch of an Internet date-time in UTC ("2026-11-24T12:00:00Z", RFC 3339); 0: none."""
+    numbers = value.upper().removesuffix(b"Z").translate(NO_MARKS).split()
+    if len(value) != 20 or len(numbers) != 6 or not all(one.isdigit() for one in numbers):
+        return 0
+    year, month, day, hour, minute, second = [int(one) for one in numbers]
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+        return 0
+    year -= month < 3  # the year begins in March, so that the leap day is its last
+    days = year * 365 + year // 4 - year // 100 + year // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return max(0, (days - 719468) * 86400 + hour * 3600 + minute * 60 + second)
 
 
 def rcpt(argument: bytes) -> Rcpt:

@@ -11,6 +11,7 @@ from sendmail_py.errors import (
     DataError,
     NotPermittedError,
     SendmailError,
+    UnavailableError,
     UsageError,
     printable,
 )
@@ -63,6 +64,8 @@ def of_fault(fault: SendmailError, code: int, enhanced: str) -> Reply:
         code, enhanced = 550, "5.7.1"
     elif isinstance(fault, ConfigError):
         code, enhanced = 451, "4.3.5"
+    elif isinstance(fault, UnavailableError):  # the smart host's answer, where there is no queue
+        code, enhanced = 554, "5.0.0"
     elif not isinstance(fault, (DataError, UsageError)):
         code, enhanced = 451, "4.3.0"
     return Reply(code, enhanced, str(fault))

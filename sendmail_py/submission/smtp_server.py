@@ -13,10 +13,10 @@
     fail(reply)    the mail data is refused already; its pieces come all the same, for nobody
 
 Guarantees: octets may come one at a time or all at once; memory does not grow with what the client sends; no
-command ends the dialogue but QUIT (or MOST_FAULTS bad ones); and mail data is never read as commands: DATA is
-always answered 354, and if sender or recipients were not accepted, the refusal comes after the lone dot (RFC
-5321 3.3 and RFC 2920 3.1 allow it). Otherwise a client that writes without reading would have the text of its
-message obeyed.
+command ends the dialogue but QUIT (or MOST_FAULTS bad ones); and mail data is not read as commands. A client
+that waits for the reply to DATA is refused there when it has no sender or recipient. One that does not wait
+would have the text of its message obeyed then. It is known by what it sends too early (RFC 2920 3.1): it gets
+354 in any case, and the refusal after the lone dot (RFC 5321 3.3).
 """
 
 from __future__ import annotations
@@ -34,8 +34,15 @@ NEED, BEGIN, END, ABANDONED, CLOSED = "need", "begin", "end", "abandoned", "clos
 
 LONGEST_LINE = 4096  # octets; RFC 5321 4.5.3.1.4 demands 512, addresses of 1000 octets and DSN need more
 MOST_FAULTS = 50  # bad commands since the last message that was queued
-EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING", "HELP")
+# From DELIVERBY on they are for the queue or the server behind it; RFC 4865 4.1 wants the longest times.
+EXTENSIONS = (
+    "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING", "HELP",
+    "DELIVERBY", "REQUIRETLS", "MT-PRIORITY", "FUTURERELEASE 999999999 2038-01-19T00:00:00Z",
+)  # fmt: skip
 ELSEWHERE = (b"AUTH", b"STARTTLS", b"ETRN", b"EXPN", b"TURN", b"SEND", b"SOML", b"SAML")
+
+# What a client that reads replies sends nothing behind (RFC 2920 3.1).
+LAST_OF_GROUP = (b"EHLO", b"HELO", b"DATA", b"VRFY", b"NOOP")
 
 OK = Reply(250, "2.0.0", "Ok")
 GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
@@ -58,8 +65,9 @@ class Server:
     """
 
     __slots__ = (
-        "at", "at_end", "bare", "buffer", "closed", "collecting", "cut", "fault", "faults", "frame", "last",
-        "limit", "name", "out", "pending", "quit", "recipients", "refusal", "sender", "skipping",
+        "at", "at_end", "bare", "blind", "buffer", "closed", "collecting", "cut", "fault", "faults", "frame",
+        "last", "limit", "name", "out", "pending", "quit", "recipients", "refusal", "sender", "skipping",
+        "tried",
     )  # fmt: skip
 
     def __init__(self, name: bytes, limit: int) -> None:
@@ -76,6 +84,8 @@ class Server:
         self.last = False  # whether the message ends with this frame
         self.collecting = False  # between BEGIN and END or ABANDONED
         self.pending: Event = ""
+        self.blind = False  # whether it has shown that it does not wait for replies
+        self.tried = False  # whether there was a MAIL, accepted or not
         self.sender = False  # whether MAIL was accepted
         self.recipients = 0  # how many RCPT were
         self.refusal: Reply | None = None  # of mail data that nobody wants
@@ -155,6 +165,7 @@ class Server:
 
     def command(self, verb: bytes, argument: bytes) -> Event | None:
         """Obey one command."""
+        self.blind = self.blind or (verb in LAST_OF_GROUP and self.at < len(self.buffer))
         if verb in COMMANDS:
             return COMMANDS[verb](self, argument)
         if verb in ELSEWHERE:
@@ -183,6 +194,7 @@ class Server:
 
     def mail(self, argument: bytes) -> Event | None:
         """MAIL, once in a transaction."""
+        self.tried = True
         if self.sender or self.collecting:
             raise CommandError(503, "5.5.1", "there is a sender already; RSET begins anew")
         command = smtp_command.mail(argument)
@@ -199,9 +211,13 @@ class Server:
         return self.pending
 
     def data(self, argument: bytes) -> Event | None:
-        """DATA: always answered 354, see the module."""
+        """DATA: answered 354, unless nobody is to get it and the client waits for the reply."""
         if argument or self.collecting:
             raise CommandError(503, "5.5.1", "DATA stands alone, and not after BDAT")
+        if not self.tried or not (self.sender or self.blind):
+            raise CommandError(503, "5.5.1", "MAIL comes first")
+        if not (self.recipients or self.refusal or self.blind):
+            raise CommandError(554, "5.5.1", "no recipient was accepted")
         self.say(GO_AHEAD)
         self.frame, self.last = Unstuffer(self.bare), True
         return self.begin()
@@ -292,7 +308,7 @@ class Server:
 
     def reset(self) -> None:
         """No transaction."""
-        self.sender = False
+        self.tried = self.sender = False
         self.recipients = 0
         self.refusal = self.fault = None
 

@@ -7,10 +7,10 @@ dialogue shares (session.py): there sender and recipients were given, and answer
 from __future__ import annotations
 
 from sendmail_py import __version__, maillog
-from sendmail_py.errors import UsageError, printable
+from sendmail_py.errors import DataError, UsageError, printable
 from sendmail_py.mail import address, addresslist
 from sendmail_py.mail.envelope import Envelope
-from sendmail_py.policy import aliases, identity
+from sendmail_py.policy import aliases, homes, identity
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.spool import draft, shared
 from sendmail_py.submission import complete, recipients
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.aliases import Aliases
     from sendmail_py.policy.config import Config
+    from sendmail_py.spool.draft import Draft
     from sendmail_py.submission.intake import Intake
 
+    Begin = Callable[[str, int, int], Draft]  # as draft.begin
+
+LARGE = 1 << 20  # octets of a message from which on the smart hosts' limits are looked up
 LOGGED = 3  # changes of header fields in the log; the queue file has more
 
 
@@ -33,7 +37,7 @@ class Wish:
     full_name    for a From: that is missing, "" for the account's
     from_header  take recipients from the header too (-t)
     aliases      whether aliases are looked at (not with -n)
-    body, notify, ret, envid   as in Envelope and Recipient
+    body, notify, ret, envid, hold   as in Envelope and Recipient
     """
 
     __slots__ = (
@@ -42,6 +46,7 @@ class Wish:
         "envid",
         "from_header",
         "full_name",
+        "hold",
         "notify",
         "operands",
         "ret",
@@ -53,16 +58,25 @@ class Wish:
         self.sender = sender
         self.from_header = from_header
         self.full_name = ""
+        self.hold = 0
         self.aliases = True
         self.body = self.notify = self.ret = self.envid = b""
 
 
 def submit(
-    wish: Wish, message: Intake, config: Config, uid: int, nanoseconds: int, last_moment: Callable[[], None]
-) -> tuple[str, Envelope]:
-    """Queue a message; returns its queue id and envelope. When this returns the message is durable.
+    wish: Wish,
+    message: Intake,
+    config: Config,
+    uid: int,
+    nanoseconds: int,
+    last_moment: Callable[[], None],
+    begin: Begin = draft.begin,
+) -> tuple[list[str], Envelope]:
+    """Queue a message; returns its queue ids and first envelope. When this returns the message is durable.
 
-    `last_moment` is called right before the one step that cannot be taken back; it may raise.
+    There is one queue id, unless lists with owners are among the recipients: then one for each reverse-path.
+    `last_moment` is called right before the one step that cannot be taken back; it may raise. `begin` makes
+    the draft whose `commit` is that step.
     Raises UsageError, DataError, InputError, NotPermittedError, CantCreateError, TemporaryError:
     nothing is queued then.
     """
@@ -78,53 +92,113 @@ def submit(
     if not envelope.plain:
         envelope.recipients = recipients.resolve(given, rules.host, known)
     address_envelope(envelope, rules, sender)
-    send_as_owner(envelope, rules, recipients.owner(rules.host, known))
     envelope.body, envelope.ret, envelope.envid = wish.body, wish.ret, wish.envid
+    envelope.hold = wish.hold
     for recipient in envelope.recipients:
         recipient.notify = wish.notify
     name = wish.full_name or (rules.person.full_name if sender is None else "")
-    queue_id = enqueue(envelope, fields, message, rules, name, nanoseconds, last_moment)
-    return queue_id, envelope
+    envelopes = by_owner(envelope, rules, known)
+    queue_ids = enqueue(envelopes, fields, message, rules, name, nanoseconds, last_moment, begin)
+    return queue_ids, envelopes[0]
 
 
 def enqueue(
-    envelope: Envelope,
+    envelopes: list[Envelope],
     fields: list[bytes],
     message: Intake,
     rules: SenderRules,
     name: str,
     nanoseconds: int,
     last_moment: Callable[[], None],
-) -> str:
+    begin: Begin = draft.begin,
+) -> list[str]:
     """Queue an addressed message whose header was read: complete it, write it, make it durable.
 
-    `name` goes into a From: that is missing. See submit for the rest; returns the queue id.
+    The envelopes differ in reverse-path and recipients. `name` goes into a From: that is missing. See submit
+    for the rest; returns a queue id for each envelope.
     """
-    config, host, person = rules.config, rules.host, rules.person
-    envelope.created = nanoseconds / 1_000_000_000
-    envelope.uid, envelope.login = person.uid, person.login
+    config = rules.config
     if config.queue.shared:
-        config.queue.directory = shared.make(config.queue.shared, person.uid)
-    file = draft.begin(config.queue.directory, nanoseconds, config.queue.max_queue)
+        config.queue.directory = shared.make(config.queue.shared, rules.person.uid)
+    author = complete.author_of(sender_of(envelopes[0], rules), name)
+    files: list[Draft] = []
     try:
-        stamp = complete.Stamp(file.queue_id, envelope.created, host, person, __version__)
-        author = complete.author_of(sender_of(envelope, rules), name)
-        fields, changes = complete.repair(fields, rules, host.mail_domain, config.masquerade.headers)
-        envelope.changes = changes
-        file.envelope(envelope)
-        file.write(b"".join(complete.complete(fields, stamp, author)) + b"\r\n")
+        for envelope in envelopes:
+            files.append(begin(config.queue.directory, nanoseconds, config.queue.max_queue))
+            begin_file(files, envelope, fields, rules, nanoseconds, author)
         for piece in message.body():
-            file.write(piece)
+            for file in files:
+                file.write(piece)
         message.drain()
+        if message.octets > LARGE and config.smarthosts:
+            refuse_what_nobody_takes(message.octets, config, nanoseconds)
         last_moment()
-        file.commit()
+        commit(files)
     except BaseException:
-        file.discard()
+        for file in files:
+            file.discard()
         raise
     if config.queue.shared:
         shared.announce(config.queue.shared, config.queue.directory)
-    log(file.queue_id, envelope, file.octets)
-    return file.queue_id
+    for file, envelope in zip(files, envelopes, strict=True):
+        log(file, envelope)
+    return [file.queue_id for file in files]
+
+
+def begin_file(
+    files: list[Draft],
+    envelope: Envelope,
+    fields: list[bytes],
+    rules: SenderRules,
+    nanoseconds: int,
+    author: bytes,
+) -> None:
+    """Write the records and the header into the last file."""
+    file = files[-1]
+    config, host, person = rules.config, rules.host, rules.person
+    envelope.created = nanoseconds / 1_000_000_000
+    envelope.uid, envelope.login = person.uid, person.login
+    stamp = complete.Stamp(file.queue_id, envelope.created, host, person, __version__)
+    stamp.first = files[0].queue_id
+    fields, changes = complete.repair(fields, rules, host.mail_domain, config.masquerade.headers)
+    envelope.changes = changes
+    file.envelope(envelope)
+    file.write(b"".join(complete.complete(fields, stamp, author)) + b"\r\n")
+
+
+def refuse_what_nobody_takes(octets: int, config: Config, nanoseconds: int) -> None:
+    """DataError when every smart host has said that it does not take so much (RFC 1870)."""
+    from sendmail_py.spool import servers  # noqa: PLC0415 (a named door: few messages are large)
+
+    directory = homes.STATE if config.queue.shared else config.queue.directory
+    names = [one.name for one in config.smarthosts]
+    most = servers.largest(directory, names, nanoseconds / 1_000_000_000)
+    if 0 < most < octets:
+        who = "the smart host" if len(names) == 1 else "any smart host"
+        text = f"message of {octets} octets is larger than {who} takes ({most} octets); nothing was queued"
+        raise DataError(text)
+
+
+def commit(files: list[Draft]) -> None:
+    """The promise. Of several files none stays when one fails, unless a flush was faster."""
+    done: list[Draft] = []
+    try:
+        for file in files:
+            file.commit()
+            done.append(file)
+    except BaseException:
+        for file in done:
+            file.withdraw()
+        raise
+
+
+def by_owner(envelope: Envelope, rules: SenderRules, known: Aliases | None) -> list[Envelope]:
+    """An envelope for each reverse-path, and for what stays here; where nothing is kept, one for all."""
+    if known is None or not (known.local or any(known.owned.values())) or not rules.config.queue.directory:
+        return [envelope]
+    from sendmail_py.submission import owners  # noqa: PLC0415 (a named door: neither owners nor folders are usual)
+
+    return owners.split(envelope, rules, known)
 
 
 def sender_rules(config: Config, uid: int) -> SenderRules:
@@ -137,7 +211,10 @@ def known_aliases(config: Config, wanted: bool) -> Aliases | None:
     if not wanted:
         return None
     settings = config.aliases
-    return aliases.load(settings.files, settings.default, settings.forward, config.queue.directory)
+    known = aliases.load(settings.files, settings.default, settings.forward, config.queue.directory)
+    if config.queue.directory and not config.queue.shared:  # else nobody of this user's delivers anything
+        known.maildir, known.agents = settings.maildir, settings.agents
+    return known
 
 
 def sender_address(text: bytes) -> bytes:
@@ -169,18 +246,11 @@ def sender_of(envelope: Envelope, rules: SenderRules) -> bytes:
     return envelope.reverse_path or rules.default()
 
 
-def send_as_owner(envelope: Envelope, rules: SenderRules, owner: bytes) -> None:
-    """What a list's owner shall hear of goes to the owner; a report (null reverse-path) stays one."""
-    if owner and envelope.reverse_path:
-        envelope.original = envelope.original or envelope.reverse_path
-        envelope.reverse_path, envelope.rule = rules.answerable(owner)[0], b"owner"
-
-
-def log(queue_id: str, envelope: Envelope, octets: int) -> None:
+def log(file: Draft, envelope: Envelope) -> None:
     """One line for the message."""
     fields = [
         ("uid", str(envelope.uid)),
-        ("size", str(octets)),
+        ("size", str(file.octets)),
         ("from", f"<{printable(envelope.reverse_path)}>"),
         ("nrcpt", str(len(envelope.recipients) + len(envelope.plain))),
     ]
@@ -189,4 +259,4 @@ def log(queue_id: str, envelope: Envelope, octets: int) -> None:
     for name, rule, old, new in envelope.changes[:LOGGED]:
         text = f"{printable(old, 256)} -> {printable(new, 256)} ({rule.decode()})"
         fields.append((name.decode(), text))
-    maillog.record(queue_id, fields, "queued")
+    maillog.record(file.queue_id, fields, file.done)

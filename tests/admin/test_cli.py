@@ -53,7 +53,7 @@ def test_says_its_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["bogus"], ["--bogus"], ["install"], ["queue"], ["install", "--bindir"]]
+    "arguments", [[], ["bogus"], ["--bogus"], ["timer"], ["queue"], ["install", "--bindir"]]
 )
 def test_a_wrong_command_line_is_one_line_and_64(arguments: list[str]) -> None:
     result = CliRunner().invoke(cli, arguments)

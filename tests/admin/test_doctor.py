@@ -36,6 +36,7 @@ isp.example TXT "v=spf1 ip4:192.0.2.25 -all"
 isp.example MX 10 smtp.isp.example.
 smtp.isp.example A 192.0.2.25
 host.isp.example A 192.0.2.7
+7.2.0.192.in-addr.arpa PTR host.isp.example.
 """
 
 
@@ -43,6 +44,7 @@ host.isp.example A 192.0.2.7
 def file(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("PATH", str(installed), prepend=os.pathsep)
     monkeypatch.setattr(command, "file_system", lambda folder: "ext4")
+    monkeypatch.setattr(command.timer, "callers", lambda shared: ["cron"])
     (tmp_path / "config.toml").write_text(GOOD.replace("FOLDER", str(tmp_path)))
     return str(tmp_path / "config.toml")
 
@@ -62,6 +64,15 @@ def test_a_machine_that_is_well_gets_nothing_but_ok(file: str, monkeypatch: pyte
         result = doctor(file)
     assert (result.exit_code, bad(result)) == (0, [])
     assert len(result.stdout.splitlines()) >= 5
+
+
+def test_a_queue_that_nothing_flushes_is_told_with_its_cure(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command.timer, "callers", lambda shared: [])
+    (line,) = bad(doctor(file, "--offline"))
+    assert line.startswith("warn")
+    assert line.endswith("run: sendmail-py timer install --user")
 
 
 def test_offline_asks_nobody(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +144,19 @@ def test_the_file_system_is_that_of_the_deepest_mount(
     assert command.file_system("/") == "ext4"
 
 
+def test_of_several_mounts_on_one_folder_the_last_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose root is first a rootfs and then an overlay; blanks are escaped."""
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "mounts").write_text(
+        f"rootfs / rootfs rw 0 0\noverlay / overlay rw 0 0\n/dev/vda {tmp_path}/a\\040b ext4 rw 0 0\n"
+    )
+    monkeypatch.setattr(command, "MOUNTS", str(tmp_path / "mounts"))
+    assert command.file_system("/") == "overlay"
+    assert command.file_system(str(tmp_path / "a b")) == "ext4"
+
+
 def test_a_pause_and_old_mail_are_told(file: str, sandbox: Sandbox, tmp_path: Path) -> None:
     run = sandbox.run("sendmail", "x@example.org", stdin=b"\n", env={"SENDMAIL_PY_CONFIG": file})
     assert run.returncode == 0, run.stderr
@@ -167,3 +191,61 @@ def test_no_answer_is_no_verdict(file: str, tmp_path: Path, monkeypatch: pytest.
     assert "isp.example: no answer" in result.stdout
     assert "SPF" not in result.stdout
     assert verdicts.load(str(tmp_path / "spool")) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("7.2.0.192.in-addr.arpa PTR host.isp.example.\n", "", "192.0.2.7 has no PTR record"),
+        (
+            "PTR host.isp.example.",
+            "PTR dyn-7.isp.example.",
+            "of 192.0.2.7 is dyn-7.isp.example",
+        ),
+        ("A 192.0.2.7", "A 192.168.1.7", "192.168.1.7 is no address of the Internet"),
+        ("host.isp.example A 192.0.2.7\n", "", "EHLO host.isp.example: DNS has no address for it"),
+    ],
+)
+def test_an_ehlo_name_that_strict_servers_doubt_is_hinted_at(
+    file: str, monkeypatch: pytest.MonkeyPatch, old: str, new: str, words: str
+) -> None:
+    with dns_server(RECORDS.replace(old, new)) as server:
+        monkeypatch.setattr(command, "Resolver", server.resolver)
+        (line,) = bad(doctor(file))
+    assert words in line and line.startswith("warn")
+
+
+def test_a_ptr_record_matters_to_nobody_who_knows_us_by_a_login(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("x\n")
+    (tmp_path / "secret").chmod(0o600)
+    login = f'host = "smtp.isp.example"\nuser = "greg"\npassword_file = "{tmp_path}/secret"'
+    Path(file).write_text(Path(file).read_text().replace('host = "smtp.isp.example"', login))
+    with dns_server(RECORDS.replace("host.isp.example.", "dyn-7.isp.example.")) as server:
+        monkeypatch.setattr(command, "Resolver", server.resolver)
+        assert bad(doctor(file)) == []
+        assert not [one for one in server.asked if one.endswith("PTR")]
+
+
+@pytest.mark.parametrize(
+    ("lookup", "records"),
+    [
+        ("mx", "out.example MX 20 b.out.example.\nout.example MX 10 a.out.example.\n"),
+        ("srv", "_submission._tcp.out.example SRV 0 1 587 a.out.example.\n"),
+        ("mx", "out.example A 192.0.2.99\n"),
+    ],
+)
+def test_spf_is_checked_for_servers_that_dns_names(
+    file: str, monkeypatch: pytest.MonkeyPatch, lookup: str, records: str
+) -> None:
+    text = Path(file).read_text()
+    setting = f'host = "out.example"\nlookup = "{lookup}"\nuser = "g"\npassword_env = "X"'
+    Path(file).write_text(text.replace('host = "smtp.isp.example"', setting))
+    more = records + "a.out.example A 192.0.2.99\nb.out.example A 192.0.2.25\n"
+    monkeypatch.setenv("X", "secret")
+    with dns_server(RECORDS + more) as server:
+        monkeypatch.setattr(command, "Resolver", server.resolver)
+        lines = [line for line in bad(doctor(file)) if "SPF" in line]
+    assert len(lines) == 1
+    assert "SPF of isp.example: fail (-all) for 192.0.2.99 of smart host isp" in lines[0]

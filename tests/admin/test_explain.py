@@ -88,7 +88,10 @@ def stdin_is_the_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 def test_says_for_envelope_and_header_what_becomes_of_each_address(file: str) -> None:
     found = told(file, "--as", "root", "--", "-f", "root@localhost", "root", "bob", "ann@a.example")
-    assert rows(found["sender"]) == [("envelope sender", "root@localhost", "greg@isp.example", "users")]
+    assert rows(found["sender"]) == [
+        ("envelope sender", "root@localhost", "greg@isp.example", "users"),
+        ("envelope sender", "greg@isp.example", "boss@example.net", "owner"),
+    ]
     assert rows(found["header"]) == [
         ("From", "www-data@web1", "", "refused"),
         ("Sender", "x@old.example", "", "refused"),
@@ -136,6 +139,13 @@ def test_the_owner_of_a_list_becomes_the_envelope_sender(file: str) -> None:
         ("envelope sender", "greg@isp.example", "boss@example.net", "owner"),
     ]
     assert ("From", "", "greg@isp.example", "added") in rows(found["header"])
+
+
+def test_an_owner_is_told_with_those_whom_he_owns(file: str) -> None:
+    found = told(file, "--as", "root", "--", "x@example.org", "staff", message=b"\n")
+    first, second = found["sender"]
+    assert (first["after"], second["after"]) == ("greg@isp.example", "boss@example.net")
+    assert second["reason"].startswith("for ann@a.example, bob@b.example: ")
 
 
 def test_a_valid_address_stays_and_the_reason_is_said(file: str) -> None:

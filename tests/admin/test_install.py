@@ -18,6 +18,7 @@ from sendmail_py.admin import launcher
 from sendmail_py.admin.cli import cli
 
 from support.launch import Sandbox
+from support.needs import needs_root
 
 FOREIGN = b'#!/bin/sh\nexec msmtp "$@"\n'
 
@@ -189,8 +190,8 @@ def test_warns_when_the_package_cannot_be_compiled(tmp_path: Path, monkeypatch: 
     ("mode", "text"),
     [(0o700, "closed to other users"), (0o777, "others than root"), (0o755, ""), (0o1777, "")],
 )
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs folders of root")
 def test_root_is_told_of_a_folder_that_is_not_for_everybody(tmp_path: Path, mode: int, text: str) -> None:
+    needs_root()
     folder = tmp_path / "folder"
     (folder / "below").mkdir(parents=True)
     folder.chmod(mode)

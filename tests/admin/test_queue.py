@@ -106,6 +106,28 @@ def test_says_which_smart_host_is_left_alone_and_why(spool: Spool) -> None:
     assert last.endswith(": 535 5.7.8 bad password\\x1b[m")
 
 
+def test_what_the_sender_rules_changed_is_shown(spool: Spool) -> None:
+    file = draft.begin(spool.directory, time.time_ns())
+    envelope = Envelope(b"greg@example.net", [Recipient(b"a@example.org")], time.time())
+    envelope.original, envelope.rule = b"root@nas.lan", b"users"
+    envelope.changes = [(b"from", b"domain", b"www@nas.lan", b"www@example.net")]
+    file.envelope(envelope)
+    file.write(b"Subject: x\r\n\r\n")
+    file.commit()
+    lines = queue("show", file.queue_id).stdout.splitlines()
+    assert "        was <root@nas.lan>, changed by the rule users" in lines
+    assert "header  from: <www@example.net> was <www@nas.lan>, changed by the rule domain" in lines
+
+
+def test_a_plain_file_in_place_of_failed_costs_one_line(spool: Spool) -> None:
+    queue_id = submit(spool, b"a@example.org")
+    with open(f"{spool.directory}/failed", "w"):
+        result = queue("list")
+    assert (result.exit_code, result.stderr.count("\n")) == (0, 1)
+    assert "failed: Not a directory" in result.stderr
+    assert queue_id in result.stdout
+
+
 def test_failed_messages_are_counted_and_listed_with_the_reason(spool: Spool) -> None:
     queue_id = submit(spool, b"nobody@example.org")
     attempt(spool, queue_id, b"F", "550 5.1.1 no such user")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -88,6 +89,53 @@ def test_counts_what_is_there(spool: Spool) -> None:
 def test_thresholds_become_the_exit_status(spool: Spool, options: list[str], status: int) -> None:
     submit(spool, 3, age=7200)
     assert queue("stats", *options).exit_code == status
+
+
+METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+LABELS = re.compile(r'\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*\}')
+
+
+def exposed(text: str) -> dict[str, dict[str, float]]:
+    """The values by metric and labels, read as strictly as Prometheus' text format 0.0.4 is written down."""
+    found: dict[str, dict[str, float]] = {}
+    kinds: dict[str, str] = {}
+    helped: set[str] = set()
+    assert text.endswith("\n")
+    for line in text.split("\n")[:-1]:
+        if line.startswith("# HELP "):
+            name, _, meaning = line[7:].partition(" ")
+            assert METRIC.fullmatch(name)
+            assert name not in helped
+            assert meaning
+            helped.add(name)
+        elif line.startswith("# TYPE "):
+            name, kind = line[7:].split(" ")
+            assert name in helped
+            assert name not in kinds
+            assert kind in ("counter", "gauge", "histogram", "summary", "untyped")
+            kinds[name] = kind
+        else:
+            name = METRIC.match(line)[0]  # type: ignore[index]
+            assert kinds[name] == "gauge"
+            assert list(kinds)[-1] == name, "the samples of a metric stand together, behind its type"
+            labels = LABELS.match(line, len(name))
+            rest = line[labels.end() if labels else len(name) :]
+            assert rest[:1] == " "
+            of = labels[0] if labels else ""
+            assert of not in found.setdefault(name, {})
+            found[name][of] = float(rest[1:])
+    return found
+
+
+def test_prometheus_can_read_it(spool: Spool, tmp_path: Path) -> None:
+    submit(spool, 3, age=7200)
+    file = tmp_path / "config.toml"
+    table = smarthost_table(name='is"p', host="127.0.0.1", tls="none")
+    file.write_text(f"{file.read_text()}\n{table}")
+    found = exposed(queue("stats", "--format", "prometheus").stdout)
+    assert found["sendmail_py_queue_messages"] == {"": 3}
+    assert set(found["sendmail_py_smarthost_paused_seconds"]) == {'{smarthost="isp"}', '{smarthost="is\\"p"}'}
+    assert len(found) == 11
 
 
 def test_an_empty_queue_has_numbers_too(spool: Spool) -> None:

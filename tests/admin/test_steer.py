@@ -156,7 +156,19 @@ def test_export_and_import_make_the_same_message_once_more(spool: Spool, tmp_pat
     assert states(spool)[new] == b"DT"
     assert b"".join(claimed(spool, new).chunks()) == CONTENT
     (tmp_path / "out" / queue_id).write_bytes(b"rubbish")
-    assert queue("import", str(tmp_path / "out" / queue_id)).exit_code != 0
+    assert queue("import", str(tmp_path / "out" / queue_id)).exit_code == 65
+
+
+def test_a_file_that_cannot_be_imported_hinders_no_other(spool: Spool, tmp_path: Path) -> None:
+    queue_id = submit(spool, b"a@example.org")
+    queue("export", "--all", "--to", str(tmp_path / "out"))
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / "rubbish").write_bytes(b"rubbish")
+    bad = [str(tmp_path / name) for name in ("link", "rubbish", "nothing", "out")]
+    result = queue("import", *bad, str(tmp_path / "out" / queue_id))
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (65, "imported 1 message")
+    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == bad
+    assert len(states(spool)) == 2
 
 
 @pytest.mark.parametrize(

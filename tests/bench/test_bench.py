@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from support.needs import needs
+
 FOLDER = Path(__file__).parent
 
 
@@ -29,9 +33,10 @@ def test_the_flush_needs_one_round_trip_a_message_and_smtplib_four() -> None:
 
 
 def test_a_submission_is_measured_beside_the_bare_interpreter() -> None:
-    said = run("submission", "--runs", "1", "--queued", "3", "--big", "1", "--instructions", "no")
-    assert said.count("python -IS -c pass") == 3
-    assert said.count("sendmail, 1 KiB") == 2
+    needs("valgrind")
+    said = run("submission", "--runs", "1", "--queued", "3", "--big", "1")
+    assert said.count("python -IS -c pass") == 4
+    assert said.count("sendmail, 1 KiB") == 3
     assert "with 3 messages in the queue" in said
 
 
@@ -55,3 +60,34 @@ def test_a_long_queue_is_measured_beside_a_short_one() -> None:
     said = run("queue", "--messages", "30", "--runs", "1")
     assert said.count(" ms ") == 10
     assert "sendmail -q, nothing due" in said
+
+
+# By what the sizes are divided: enough for callgrind to end soon, not so much that a start is all there is.
+LINEAR = {
+    "10 MB header, small fields": 200,
+    "100,000 recipients, -t, Bcc": 20,
+    "-bs, 100,000 recipients": 100,
+}
+
+
+@pytest.mark.parametrize(("case", "part"), LINEAR.items())
+def test_four_times_the_size_takes_four_times_the_instructions(case: str, part: int) -> None:
+    """Counted by callgrind, so that the load of the machine does not matter."""
+    needs("valgrind")
+    said = run("growth", "--instructions", "--part", str(part), case).splitlines()
+    assert len(said) == 2, said
+    assert float(said[1].split()[-1]) < 4.5, said
+
+
+def test_a_fleet_is_simulated_with_and_without_jitter_and_breaker() -> None:
+    said = run("fleet", "--hosts", "60", "--outage", "60")
+    rows = [line for line in said.splitlines() if "breaker" in line]
+    assert len(rows) == 8
+    without, ours = rows[0].split()[4:], rows[3].split()[4:]
+    assert number(ours[2]) * 5 <= number(without[2])  # the peak when the relay is back
+    assert number(ours[0]) * 5 <= number(without[0])  # connections while it is away
+
+
+def number(text: str) -> int:
+    """A figure with commas."""
+    return int(text.replace(",", ""))

@@ -1,4 +1,4 @@
-"""mailq: the layout of sendmail-interface 5.1, and what monitoring tools read of it (5.2)."""
+"""mailq: the layout of Postfix, and what monitoring tools read of it."""
 
 from __future__ import annotations
 
@@ -124,6 +124,16 @@ def test_a_damaged_file_does_not_hide_the_others(sandbox: Sandbox) -> None:
     assert b"000000000000" in done.stderr
 
 
+def test_a_plain_file_in_place_of_failed_costs_one_line(sandbox: Sandbox) -> None:
+    """The queue is listed, and its last line is what monitoring tools read."""
+    sandbox.run("sendmail", "a@example.org", stdin=b"\nx\n")
+    (sandbox.spool / "failed").write_text("")
+    done = sandbox.run("mailq")
+    assert (done.returncode, done.stderr.count(b"\n")) == (0, 1)
+    assert b"failed: Not a directory" in done.stderr
+    assert done.stdout.endswith(b"\n\n-- 0 Kbytes in 1 Request.\n")
+
+
 def test_operands_are_refused(sandbox: Sandbox) -> None:
     """As dma does: 64."""
     assert sandbox.run("mailq", "x").returncode == 64
@@ -181,3 +191,24 @@ def test_held_messages_refused_senders_unknown_answers_and_failures_show(sandbox
     assert f"\n{held.queue_id}! " in "\n" + text
     assert text.splitlines()[-2] == "(1 failed: see sendmail-py queue list --failed)"
     assert text.splitlines()[-1].endswith("3 Requests.")
+
+
+def test_reports_that_failed_are_counted_apart(sandbox: Sandbox) -> None:
+    for sender in ("", "me@example.net"):
+        sandbox.run("sendmail", "-f", sender, "to@example.org", stdin=b"\nx\n")
+    spool = Spool(str(sandbox.spool))
+    for waiting in spool.listing():
+        claim = spool.claim(waiting)
+        assert claim is not None
+        claim.mark({0: b"F"})
+        spool.finish(claim)
+    line = "2 failed, 1 of them undeliverable reports"
+    assert f"({line}: see sendmail-py queue list --failed)\n" in sandbox.run("mailq").stdout.decode()
+    assert (
+        f"{line.replace('2 failed', '2 messages failed')}; see"
+        in sandbox.run("sendmail-py", "queue", "list").stdout.decode()
+    )
+    assert (
+        "1 of them reports that nobody got"
+        in sandbox.run("sendmail-py", "doctor", "--offline").stdout.decode()
+    )

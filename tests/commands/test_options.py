@@ -1,4 +1,4 @@
-"""The command line of sendmail-interface section 1: bundles, values, operands, and what is refused."""
+"""The command line as getopt(3) reads it: bundles, values, operands, and what is refused."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_parameters_reach_the_envelope_for_each_recipient(box: Sandbox) -> None:
     assert list(zip(message.recipients, message.parameters, strict=True)) == [
         ("a@example.org", ("NEVER", "-")),
         ("greg@isp.example", ("SUCCESS,DELAY", "rfc822;Root@nas")),
-        ("bob@example.net", ("-", "rfc822;bob")),
+        ("bob@example.net", ("-", "-")),
     ]
 
 
@@ -288,6 +288,18 @@ def test_a_spool_that_cannot_be_used_is_a_temporary_reply(box: Sandbox) -> None:
     assert [reply[:9] for reply in replies if reply[:1] == b"4"] == [b"451 4.3.0"] * 2
     assert str(box.spool).encode() in replies[4]
     assert replies[-1].startswith(b"221")
+
+
+def test_a_fault_at_the_very_end_of_a_message_is_its_reply(box: Sandbox) -> None:
+    """Nothing of the message is left then: what follows are commands, and each has its own reply."""
+    process = box.start(
+        "sendmail", "-bs", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+    )
+    out, errors = process.communicate(START + MESSAGE + START + MESSAGE + b"QUIT\r\n", timeout=60)
+    replies = [line[:3] for line in out.split(b"\r\n") if line[3:4] == b" "]
+    assert replies == [b"220", *[b"250", b"250", b"250", b"354", b"451"] * 2, b"221"]
+    assert (process.returncode, errors) == (0, b"")
+    assert (stored(box), leftovers(box)) == ([], [])
 
 
 def test_an_end_inside_a_message_queues_nothing_and_is_75(box: Sandbox) -> None:

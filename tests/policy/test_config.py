@@ -47,6 +47,8 @@ www-data = ["shop@isp.example", "*@shop.example"]
 files = ["/etc/aliases", "~/.aliases"]
 default = "greg@isp.example"
 forward = true
+maildir = true
+agents = ["/usr/bin/procmail"]
 
 [[smarthost]]
 name = "isp"
@@ -56,6 +58,8 @@ lookup = "srv"
 protocol = "lmtp"
 source = "192.0.2.1"
 proxy = "socks5://127.0.0.1:9050"
+proxy_user = "greg"
+proxy_password_file = "/etc/sendmail-py/proxy.secret"
 tls = "implicit"
 user = "greg"
 password_file = "/etc/sendmail-py/isp.secret"
@@ -93,6 +97,7 @@ max_message = "10k"
 max_queue = "2G"
 report = "owner"
 on_unknown = "hold"
+coalesce = "10m"
 failed_lifetime = "1d"
 
 [log]
@@ -258,8 +263,8 @@ WRONG = [
     ("aliases.default", '"<greg@isp.example>"', "must be an address"),
     ("aliases.default", '"greg@"', "must be an address"),
     ("aliases.files", '["aliases"]', "must be an array of strings, each an absolute path"),
-    ("queue.directory", '"spool"', "must be an absolute path"),
-    ("queue.directory", '"/a\\u0000b"', "must be an absolute path"),
+    ("queue.directory", '"spool"', 'must be "none", an absolute path'),
+    ("queue.directory", '"/a\\u0000b"', 'must be "none", an absolute path'),
     ("queue.lifetime", "5", "must be a time"),
     ("queue.lifetime", '""', "must be a time"),
     ("queue.lifetime", '"5w"', "must be a time"),
@@ -461,7 +466,7 @@ def test_a_damaged_file_is_read_or_an_error_of_one_line(damage: list[tuple[int, 
     found = Config({"HOME": "/home/greg"})
     try:
         found.add_file("FILE", text.encode())
-        config.complete(found)
+        config.complete(found, "/nowhere")
         assert explain.settings(found)
     except ConfigError as problem:
         assert re.match("FILE:[0-9]+: ", str(problem))
@@ -702,7 +707,7 @@ def test_the_environment_speaks_of_the_first_smart_host(world: World) -> None:
     world.environ["SENDMAIL_PY_SMARTHOST_PORT"] = "26"
     found = world.load(FULL)
     assert [one.port for one in found.smarthosts] == [26, 587]
-    assert found.origins["smarthost[1].host"] == f"{world.system}:29"
+    assert found.origins["smarthost[1].host"] == f"{world.system}:31"
     assert found.origins["smarthost[1].port"] == "environment SENDMAIL_PY_SMARTHOST_PORT"
 
 
@@ -827,8 +832,11 @@ def test_the_examples_of_the_page_can_be_loaded(world: World) -> None:
     files = [block for block in blocks if "\n[" in "\n" + block]
     assert [len(world.load(text).smarthosts) for text in files] == [0, 1, 2]
     world.system.unlink()
-    world.environ.update(line.split("=", 1) for line in blocks[-1].splitlines())
+    world.environ.update(line.split("=", 1) for line in blocks[-2].splitlines())
     assert world.load().smarthosts[0].host == "smtp.isp.example"
+    assert world.load().queue.directory == "/var/spool/mail-out"
+    world.environ.update(line.split("=", 1) for line in blocks[-1].splitlines())
+    assert (world.load().delivery, world.load().queue.directory) == ("now", "")
 
 
 def test_the_type_checker_knows_every_key() -> None:
@@ -843,7 +851,7 @@ def test_the_type_checker_knows_every_key() -> None:
         if isinstance(node, ast.ClassDef)
     }
     for table, rows in schema.TABLES.items():
-        known = [key for key in declared[table or "config"] if key != "form"]
+        known = [key for key in declared[table or "config"] if key not in ("form", "shared")]
         assert known == list(rows), table
 
 
@@ -868,4 +876,4 @@ def test_loading_a_usual_file_imports_nothing_costly(world: World) -> None:
         ".policy.smarthosts",
         ".policy.toml",
     ]
-    assert set(found) - set(ours) <= {"__future__", "pwd"}
+    assert set(found) - set(ours) <= {"__future__", "errno", "pwd"}

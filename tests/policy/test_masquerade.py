@@ -180,6 +180,10 @@ REPAIRS: list[tuple[dict[str, Any], str, bytes, bytes, str]] = [
     (PLAIN | {"users": {"@nas.lan": ["greg@isp.example"], "bob": ["bob@isp.example"]}}, "bob",
      b"carl@nas.lan",
      b"bob@isp.example", "override"),
+    (PLAIN | {"users": FEW, "exceptions": ("*@keep.example",)}, "www-data", b"a@keep.example",
+     b"a@keep.example", ""),
+    (PLAIN | {"users": FEW, "exceptions": ("*@keep.lan",), "override": "refuse"}, "www-data", b"a@keep.lan",
+     b"a@keep.lan", ""),
     # exceptions by address and domain, sub-domains with and without the domain itself
     (PLAIN | {"exceptions": ("*@keep.lan",)}, "bob", b"bob@keep.lan", b"bob@keep.lan", ""),
     (PLAIN | {"exceptions": ("@keep.lan",)}, "bob", b"bob@keep.lan", b"bob@keep.lan", ""),

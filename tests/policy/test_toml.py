@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -281,3 +284,30 @@ def test_a_name_of_very_many_parts_is_refused_at_once() -> None:
     """The library takes quadratic time for it."""
     with pytest.raises(ConfigError, match="x:2: a name of too many parts"):
         explain.document(b"\n" + b"a." * 100_000 + b"a = 1\n", "x")
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def test_a_fifo_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for read in (toml.contents, toml.contents_if_there):
+        with pytest.raises(ConfigError, match="fifo: cannot read it: a pipe into which nobody writes"):
+            read(str(tmp_path / "fifo"))
+
+
+def test_a_pipe_is_read_to_its_end_however_slow() -> None:
+    """As `-C <(command)` has it."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        for piece in (b"a = 1\n", b"b = 2\n"):
+            threading.Event().wait(0.05)
+            os.write(writing, piece)
+        os.close(writing)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert toml.contents(f"/dev/fd/{reading}") == b"a = 1\nb = 2\n"
+    thread.join()
+    os.close(reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from unittest import mock
 
@@ -21,7 +22,7 @@ domain = "example.net"
 root = "greg@isp.example"   # the administrator
 ann = ["ann@isp.example", "*@ann.example"]
 "b.c" = "bc@isp.example"
-'d' = [
+"d" = [
 "d1@isp.example", # and
 "d2@isp.example",
 ]
@@ -82,6 +83,8 @@ def test_a_bad_entry_is_told_with_its_line_when_it_is_wanted(tmp_path: Path) -> 
     ("old", "new"),
     [
         ("root =", " root ="),
+        ("root =", "\troot ="),
+        ('"d" =', "'d' ="),
         ("greg@isp.example", "gr\\u0065g@isp.example"),
         ("\n", "\r\n"),
         ("[queue]\n", '[identity]\ndomain = """x.example"""\n[queue]\n'),
@@ -141,7 +144,7 @@ def test_any_table_says_the_same_in_both_ways(
 ) -> None:
     folder = tmp_path_factory.mktemp("table")
     lines = [
-        f'"{name}" = {values!r}' if n % 2 else f"'{name}' = {values!r}"
+        f"{name if name.isidentifier() and n % 2 else json.dumps(name)}{' ' * (n % 3)}= {json.dumps(values)}"
         for n, (name, values) in enumerate(table.items())
     ]
     users = load(folder, "\n[masquerade.users]\n" + "\n".join(lines) + "\n", 0).masquerade.users

@@ -89,6 +89,9 @@ class Mail:
     def prepare(self) -> None:
         """See session.Backlog."""
 
+    def settle(self) -> None:
+        """See session.Backlog."""
+
 
 def transaction(words: list[str]) -> Transaction:
     """A message line of a script."""

@@ -263,7 +263,8 @@ def test_content_that_cannot_be_read_is_not_begun() -> None:
 
     line = FakeLine(b"250 ok\r\n250 ok\r\n250 ok\r\n")
     player, mail = made(line, "<a@x.example> <b@y.example>", "<a@x.example> <c@y.example>")
-    mail.waiting[0].chunks = broken
+    mail.waiting[0].content.chunks = broken
+    mail.waiting[0].fit = lambda stored, wire: stored
     player.play(chunking.relay(SERVER))
     assert mail.results == ["b@y.example: deferred 4.3.0", "c@y.example: delivered 2.0.0"]
     assert b"".join(line.sends).count(b"MAIL") == 1

@@ -163,7 +163,8 @@ def test_the_own_address_is_used() -> None:
 class Proxy:
     """A SOCKS5 proxy that leads everywhere to `port`, or answers `code`; `asked` is what it was asked."""
 
-    def __init__(self, port: int, code: int = 0) -> None:
+    def __init__(self, port: int, code: int = 0, login: bytes = b"") -> None:
+        self.login = login
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port, self.code, self.asked = port, code, b""
         self.name = f"127.0.0.1:{self.listener.getsockname()[1]}"
@@ -174,8 +175,14 @@ class Proxy:
         """One connection."""
         client, _ = self.listener.accept()
         with client:
-            client.recv(3)
-            client.sendall(b"\x05\x00")
+            offered = client.recv(4)
+            client.sendall(b"\x05\x02" if self.login else b"\x05\x00")
+            if self.login:
+                assert offered == b"\x05\x02\x00\x02"
+                good = client.recv(300) == self.login
+                client.sendall(b"\x01\x00" if good else b"\x01\x01")
+                if not good:
+                    return
             self.asked = client.recv(300)
             client.sendall(bytes([5, self.code, 0, 1]) + bytes(6))
             if self.code:
@@ -212,6 +219,22 @@ def test_a_proxy_that_refuses_says_why() -> None:
     proxy = Proxy(1, code=5)
     with pytest.raises(TransportFault, match=r"mail\.example:25 by proxy .*connection refused"):
         dialing.dial(setting(proxy=proxy.name), "mail.example", 25)
+    proxy.listener.close()
+
+
+@pytest.mark.parametrize(("password", "delivered"), [("geheim", 1), ("wrong", 0)])
+def test_a_login_at_the_proxy(password: str, delivered: int, tmp_path: Path) -> None:
+    with smarthost() as host:
+        proxy = Proxy(host.port, login=b"\x01\x04greg\x06geheim")
+        secret = tmp_path / "proxy-secret"
+        secret.write_text(password)
+        keys = {"proxy_user": "greg", "proxy_password_file": str(secret)}
+        world = World.beside(tmp_path, host, proxy=f"socks5://{proxy.name}", **keys)
+        world.put(b"r@y.example")
+        summary = world.flush()
+    assert summary.delivered == delivered
+    assert summary.fault.endswith("" if delivered else f"by proxy {proxy.name}: login refused")
+    assert password not in world.log
     proxy.listener.close()
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sendmail_py.mail.envelope import Envelope
 from sendmail_py.relay import extras
 from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import RefusedFault
 
 from relay.flushing import World, setting, smarthost
+from support.smarthost import USUAL_EXTENSIONS
+
+NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
@@ -60,3 +64,74 @@ def test_mail_waits_for_a_server_that_gives_the_promise(tmp_path: Path) -> None:
         world.put(b"r@y.example")
         assert "does not promise TLS" in world.flush().fault
     assert not any(one.startswith(b"MAIL") for one in host.commands)
+
+
+# --- what a message asks for itself -------------------------------------------------------------------------
+
+
+def envelope(*wishes: bytes) -> Envelope:
+    """An envelope of an hour ago."""
+    made = Envelope(b"a@x.example", [], NOW - 3600)
+    made.wishes = list(wishes)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("keys", "offers", "wishes", "words"),
+    [
+        ({}, [b"MT-PRIORITY"], [b"MT-PRIORITY=3"], [b"MT-PRIORITY=3"]),
+        ({}, [], [b"MT-PRIORITY=3"], []),
+        ({"priority": -3}, [b"MT-PRIORITY"], [b"MT-PRIORITY=3"], [b"MT-PRIORITY=3"]),
+        ({"priority": -3}, [b"MT-PRIORITY"], [b"BY=9;N"], [b"MT-PRIORITY=-3"]),
+        ({"require_tls": True}, [b"REQUIRETLS"], [b"REQUIRETLS"], [b"REQUIRETLS"]),
+        ({}, [b"DELIVERBY"], [b"BY=7200;R"], [b"BY=3600;R"]),
+        ({}, [b"DELIVERBY"], [b"BY=60;NT"], [b"BY=-3540;NT"]),
+        ({"deliver_by": 7200}, [b"DELIVERBY"], [b"BY=4000;N"], [b"BY=400;N"]),
+        ({"deliver_by": 7200}, [b"DELIVERBY"], [b"MT-PRIORITY=1"], [b"BY=3600;R"]),
+        ({}, [], [b"BY=7200;R"], []),
+        ({}, [b"DELIVERBY", b"MT-PRIORITY"], [b"BY=x;R", b"MT-PRIORITY=3 EVIL", b"EVIL"], []),
+    ],
+)
+def test_a_message_has_wishes_of_its_own(
+    keys: dict[str, object], offers: list[bytes], wishes: list[bytes], words: list[bytes]
+) -> None:
+    server = Server(offers)
+    extras.agree(setting(**keys), server)
+    assert extras.words(server, envelope(*wishes), NOW) == words
+
+
+@pytest.mark.parametrize(
+    ("offers", "secure", "wishes", "status"),
+    [
+        ([b"REQUIRETLS"], True, [b"REQUIRETLS"], ""),
+        ([b"REQUIRETLS"], False, [b"REQUIRETLS"], "5.7.30"),
+        ([], True, [b"REQUIRETLS"], "5.7.30"),
+        ([], True, [], ""),
+        ([], True, [b"BY=60;R"], "5.4.7"),
+        ([], True, [b"BY=60;N"], ""),
+        ([], True, [b"BY=3700;RT"], ""),
+    ],
+)
+def test_what_may_not_be_sent_without(
+    offers: list[bytes], secure: bool, wishes: list[bytes], status: str
+) -> None:
+    server = Server(offers)
+    server.secure = secure
+    assert extras.unmet(server, envelope(*wishes), NOW)[0] == status
+
+
+@pytest.mark.parametrize(("tls", "delivered"), [("starttls", 1), ("none", 0)])
+def test_a_message_that_requires_tls_fails_alone_without(tls: str, delivered: int, tmp_path: Path) -> None:
+    def require(envelope: Envelope) -> None:
+        envelope.wishes = [b"REQUIRETLS"]
+
+    refusal = {b"MAIL FROM:<a@x.example> SIZE=20 REQUIRETLS": b"250 2.1.0 ok"}
+    with smarthost(tls=tls, extensions=[*USUAL_EXTENSIONS, "REQUIRETLS"], replies=refusal) as host:
+        world = World.beside(tmp_path, host)
+        world.put(b"r@y.example", change=require)
+        world.put(b"s@y.example")
+        summary = world.flush()
+    assert (summary.delivered, summary.failed) == (1 + delivered, 1 - delivered)
+    assert ("dsn=5.7.30" in world.log) == (not delivered)
+    sent = [command for command in host.commands if command.startswith(b"MAIL")]
+    assert sum(b"REQUIRETLS" in one for one in sent) == delivered

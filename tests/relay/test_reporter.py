@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import email
 import email.policy
 import os
-import posix
-import warnings
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,7 +14,9 @@ import pytest
 from sendmail_py.mail.envelope import Envelope
 from sendmail_py.spool import promise
 from sendmail_py.spool.claim import Claim
+from sendmail_py.spool.queue import Spool
 
+from relay.dying import dying, in_a_process_of_its_own
 from relay.flushing import World, smarthost
 from support.script import Close
 from support.smarthost import SmartHost
@@ -199,40 +198,6 @@ def test_what_a_server_says_cannot_break_a_report(tmp_path: Path) -> None:
 # --- crashes ------------------------------------------------------------------------------------------------
 
 
-def in_a_process_of_its_own(run: Callable[[], object]) -> bool:
-    """Do it in a child; whether that died in it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # fork beside the server's threads
-        child = os.fork()
-    if not child:
-        with contextlib.suppress(Exception):
-            run()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
-
-
-def dying(world: World, at: int) -> bool:
-    """A flush that dies at the so manieth call of those that change the spool; whether it came so far."""
-
-    def run() -> None:
-        calls = 0
-        for name in ("rename", "unlink", "fsync", "fdatasync", "pwrite", "write", "open"):
-            real = getattr(os, name)
-
-            def counted(*words: object, real: Callable[..., object] = real, **more: object) -> object:
-                nonlocal calls
-                calls += 1
-                if calls == at:
-                    os._exit(1)
-                return real(*words, **more)
-
-            setattr(posix, name, counted)
-            setattr(os, name, counted)
-        world.flush()
-
-    return in_a_process_of_its_own(run)
-
-
 @pytest.mark.parametrize("recipient", [b"bad@y.example", b"good@y.example"])
 def test_one_report_wherever_a_run_dies(recipient: bytes, tmp_path: Path) -> None:
     """Of a failure and of a relay; another copy of the message itself only where the answer was lost."""
@@ -255,6 +220,30 @@ def test_one_report_wherever_a_run_dies(recipient: bytes, tmp_path: Path) -> Non
             spool.listing()
             spool.clean()
         assert world.files() == [], at
+    assert at > 20
+
+
+def test_one_report_though_another_run_had_listed_the_queue_before_one_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, died = 0, True
+    while died:
+        at += 1
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        with smarthost(replies=NO_USER) as host:
+            world = world_of(folder, host)
+            world.put(b"bad@y.example")
+            with world.spool() as spool:
+                old = spool.listing()
+            died = dying(world, at)
+            monkeypatch.setattr(Spool, "listing", lambda self, old=old: list(old))
+            world.flush()
+            monkeypatch.undo()
+            for _ in range(3):
+                world.now += 5 * 3600
+                world.flush()
+        assert [one.mail_from for one in host.messages].count(b"") == 1, at
     assert at > 20
 
 
@@ -421,14 +410,10 @@ def killed_before_the_mark(world: World) -> None:
     """A run that dies when it has the server's 250 and has not written it down."""
 
     def run() -> None:
-        real = Claim.mark
+        def die(self: Spool, claims: list[Claim]) -> None:
+            os._exit(1)
 
-        def die(self: Claim, states: dict[int, bytes], sync: bool = True) -> None:
-            if b"D" in states.values():
-                os._exit(1)
-            real(self, states, sync)
-
-        Claim.mark = die  # type: ignore[method-assign]
+        Spool.remove = die  # type: ignore[method-assign]
         world.flush(force=True)
 
     assert in_a_process_of_its_own(run)

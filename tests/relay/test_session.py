@@ -66,7 +66,8 @@ def relay(size: int, *says: bytes, chunks: Callable[[], Any] = lambda: [CONTENT]
     line = FakeLine(b"250 ok\r\n250 ok\r\n354 go\r\n", *says)
     player, mail = made(line, "<a@x.example> <b@y.example>")
     mail.waiting[0].content.size = size
-    mail.waiting[0].chunks = chunks
+    mail.waiting[0].content.chunks = chunks
+    mail.waiting[0].fit = lambda stored, wire: stored
     player.play(smtp.relay(Server([b"PIPELINING"])))
     return line, mail
 
@@ -160,7 +161,8 @@ def test_a_reply_in_the_middle_of_the_content_ends_it() -> None:
         yield b"x" * 65534 + b"\r\n"
         raise AssertionError("goes on")
 
-    mail.waiting[0].chunks = chunks
+    mail.waiting[0].content.chunks = chunks
+    mail.waiting[0].fit = lambda stored, wire: stored
     with pytest.raises(EarlyReplyFault, match="451 enough"):
         player.play(smtp.relay(Server([b"PIPELINING"])))
     assert not any(b"\r\n.\r\n" in sent for sent in line.sends)

@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_written_holds_the_mail(tmp_path: Path) -> None:
     world = world_of(tmp_path, transport=f"maildir:{tmp_path}/mail")
     world.put(b"a@y.example")
     world.put(b"b@y.example")
-    assert "File exists" in world.flush().fault or "Not a directory" in world.flush(force=True).fault
+    assert f"{tmp_path}/mail" in world.flush().fault
     assert len(world.queued()) == 2
     assert world.paused()
 

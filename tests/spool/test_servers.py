@@ -53,3 +53,25 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     found = Servers(str(tmp_path / "nowhere"))
     found.set("isp", Known("aa", True, 0, NOW))
     assert found.get("isp", "aa", NOW)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most"),
+    [
+        ({"isp": [1000]}, 1000),
+        ({"isp": [1000, 500]}, 1000),
+        ({"isp": [1000], "other": [3000]}, 3000),
+        ({"isp": [1000], "other": [0]}, 0),
+        ({"isp": [1000], "other": []}, 0),
+    ],
+)
+def test_the_biggest_message_that_anybody_takes(
+    sizes: dict[str, list[int]], most: int, tmp_path: Path
+) -> None:
+    found = Servers(str(tmp_path))
+    for name, several in sizes.items():
+        for number, size in enumerate(several):
+            found.set(name, Known(f"{number:02}", True, size, NOW))
+    assert servers.largest(str(tmp_path), list(sizes), NOW + 60) == most
+    assert servers.largest(str(tmp_path), list(sizes), NOW + 40 * 86400) == 0  # too long ago
+    assert servers.largest(str(tmp_path / "nowhere"), list(sizes), NOW) == 0

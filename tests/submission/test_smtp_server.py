@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sendmail_py.submission import smtp_command
 from sendmail_py.submission.smtp_command import Mail, Rcpt
 from sendmail_py.submission.smtp_data import Chunk, Unstuffer
-from sendmail_py.submission.smtp_reply import Reply
+from sendmail_py.submission.smtp_reply import CommandError, Reply
 from sendmail_py.submission.smtp_server import (
     ABANDONED,
     BEGIN,
@@ -205,6 +206,35 @@ def test_the_extensions_are_offered_after_ehlo_only() -> None:
     assert b"PIPELINING" not in Played(b"HELO x\r\nQUIT\r\n").answers
 
 
+@pytest.mark.parametrize(
+    ("parameters", "wishes", "hold"),
+    [
+        (b"REQUIRETLS", [b"REQUIRETLS"], (0, 0)),
+        (b"MT-PRIORITY=-3 BY=120;r", [b"MT-PRIORITY=-3", b"BY=120;R"], (0, 0)),
+        (b"by=-5;nt", [b"BY=-5;NT"], (0, 0)),
+        (b"HOLDFOR=600", [], (600, 0)),
+        (b"HOLDUNTIL=2026-11-24T12:00:00Z", [], (0, 1795521600)),
+        (b"HOLDUNTIL=2028-02-29T23:59:59Z", [], (0, 1835481599)),
+    ],
+)
+def test_more_parameters_of_mail(parameters: bytes, wishes: list[bytes], hold: tuple[int, int]) -> None:
+    command = smtp_command.mail(b"FROM:<a@x.example> " + parameters)
+    assert (command.wishes, (command.hold_for, command.hold_until)) == (wishes, hold)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        b"REQUIRETLS=1", b"MT-PRIORITY=10", b"MT-PRIORITY=", b"BY=0;R", b"BY=5", b"BY=x;R", b"BY=5;Q",
+        b"HOLDFOR=-1", b"HOLDFOR=", b"HOLDUNTIL=tomorrow", b"HOLDUNTIL=2026-13-01T00:00:00Z",
+        b"HOLDUNTIL=2026-11-24T12:00:00+01:00",
+    ],
+)  # fmt: skip
+def test_bad_values_of_them(parameter: bytes) -> None:
+    with pytest.raises(CommandError, match="bad value"):
+        smtp_command.mail(b"FROM:<a@x.example> " + parameter)
+
+
 def test_no_reply_line_is_longer_than_512_octets() -> None:
     answers = Played(b"MAIL FROM:<" + b"x" * 3000 + b"@>\r\nQUIT\r\n").answers
     assert max(len(line) + 2 for line in answers.split(b"\r\n")) <= 512
@@ -309,7 +339,7 @@ def test_no_other_end_of_data_smuggles_a_message(end: bytes, line_end: bytes) ->
 
 
 REFUSED = [
-    b"",
+    b"MAIL FROM\r\n",
     b"MAIL FROM:<a@b.example>\r\n",
     b"MAIL FROM:<bad@b.example>\r\nRCPT TO:<c@d.example>\r\n",
     b"MAIL FROM:<a@b.example>\r\nRCPT TO:<bad@d.example>\r\n",
@@ -321,16 +351,41 @@ REFUSED = [
 def test_a_refused_message_is_never_read_as_commands(start: bytes, line_end: bytes) -> None:
     """Whoever writes the whole dialogue at once does not see the refusal in time."""
     dialogue = b"EHLO x\r\n" + start + b"DATA\r\n" + b"\r\n".join(SECOND) + b"\r\n.\r\nQUIT\r\n"
-    played = both_ways(dialogue.replace(b"\r\n", line_end))
+    played = Played(dialogue.replace(b"\r\n", line_end))
     assert played.messages == []
     assert played.codes[-3] == 354
     assert played.codes[-2] in (503, 554)
     assert played.codes[-1] == 221
 
 
+@pytest.mark.parametrize("start", REFUSED)
+def test_a_client_that_waits_is_refused_at_data(start: bytes) -> None:
+    """One that sends commands in groups (RFC 2920), too; some hang up on 354, or hang."""
+    for step in (1, len(start) + len(b"DATA\r\n")):
+        played = Played(start + b"DATA\r\nRSET\r\n" + START + b"DATA\r\nx\r\n.\r\nQUIT\r\n", step)
+        assert played.messages == [(*ENVELOPE, b"x\r\n")]
+        codes = played.codes
+        assert codes[-8] in (503, 554)
+        assert codes[-7:] == [250, 250, 250, 250, 354, 250, 221]
+
+
+def test_who_does_not_wait_is_known_by_what_follows_ehlo() -> None:
+    """So the message is not obeyed that comes much later."""
+    refused = START.replace(b"<c@", b"<bad@") + b"DATA\r\n"
+    played = Played(refused + b"RSET\r\n" + START + b"DATA\r\nx\r\n.\r\nQUIT\r\n", len(refused))
+    assert played.messages == []
+    assert played.codes[-3:] == [354, 554, 221]
+
+
+def test_data_before_mail_is_refused_at_once() -> None:
+    """No client that means to send a message leaves MAIL out."""
+    played = both_ways(b"EHLO x\r\nDATA\r\nRSET\r\n" + START + b"RSET\r\nDATA\r\nQUIT\r\n")
+    assert played.codes == [220, 250, 503, 250, 250, 250, 250, 250, 503, 221]
+
+
 def test_the_transaction_after_a_refused_one_is_whole() -> None:
     bad = START.replace(b"<c@", b"<bad@") + b"DATA\r\nfirst\r\n.\r\n"
-    played = both_ways(bad + START + b"DATA\r\nsecond\r\n.\r\nQUIT\r\n")
+    played = Played(bad + START + b"DATA\r\nsecond\r\n.\r\nQUIT\r\n")
     assert played.messages == [(*ENVELOPE, b"second\r\n")]
 
 
@@ -347,9 +402,9 @@ def test_a_transaction_without_greeting_is_accepted() -> None:
 
 @pytest.mark.parametrize("again", [b"RSET", b"EHLO x", b"HELO x"])
 def test_a_transaction_can_be_given_up(again: bytes) -> None:
-    played = both_ways(START + again + b"\r\nDATA\r\nx\r\n.\r\nQUIT\r\n")
+    played = both_ways(START + again + b"\r\nDATA\r\nQUIT\r\n")
     assert played.messages == []
-    assert played.codes[-2] == 503
+    assert played.codes[-2:] == [503, 221]
 
 
 def test_what_is_too_large_is_refused_after_its_end() -> None:
@@ -420,7 +475,6 @@ def test_chunks_that_are_too_large_are_all_refused() -> None:
         (START + b"BDAT 5\r\nab", True),
         (START + b"BDAT 2\r\nab", True),
         (LF_START + b"DATA\nx\n.", True),
-        (b"DATA\r\nx\r\n", True),
     ],
 )
 def test_an_end_of_input_queues_nothing_and_is_told_apart(sent: bytes, cut: bool) -> None:

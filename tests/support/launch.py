@@ -48,6 +48,7 @@ class Sandbox:
             "LANG": "C.UTF-8",
             "PATH": f"{bindir}:/usr/bin:/bin",
             "SENDMAIL_PY_CONFIG": str(self.config),
+            "SENDMAIL_PY_MASQUERADE_DNS": "false",
             "TZ": "UTC",
             "XDG_CONFIG_HOME": str(self.home / ".config"),
             "XDG_STATE_HOME": str(folder / "state"),

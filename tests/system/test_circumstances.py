@@ -208,7 +208,7 @@ def test_closed_descriptors_are_no_trouble_for_the_others(box: Sandbox, name: st
 
 
 def test_standard_input_may_be_a_file_or_nothing(box: Sandbox, tmp_path: Path) -> None:
-    """Anacron's is a regular file; /dev/null is an empty message. On a folder Python gives up."""
+    """Anacron's is a regular file; /dev/null is an empty message."""
     (tmp_path / "message").write_bytes(MESSAGE)
     for path in (tmp_path / "message", Path("/dev/null")):
         with open(path, "rb") as file:
@@ -224,6 +224,42 @@ def test_standard_input_that_is_open_for_writing_only_is_a_read_error(box: Sandb
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.count(b"\n")) == (74, 1)
     assert stored(box) == []
+
+
+@pytest.mark.parametrize("name", ["sendmail", "mailq", "newaliases"])
+def test_on_a_folder_as_standard_input_python_gives_up_and_nothing_is_queued(
+    box: Sandbox, tmp_path: Path, name: str
+) -> None:
+    """CPython ends with a text of its own (init_sys_streams) before it reads a line of ours; sendmail(8)."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    process = box.start(name, *([A] if name == "sendmail" else []), stdin=folder)
+    out, errors = process.communicate(timeout=60)
+    os.close(folder)
+    assert (process.returncode, out) == (1, b"")
+    assert b"<stdin> is a directory" in errors
+    assert (stored(box), leftovers(box)) == ([], [])
+
+
+def test_a_fifo_that_nobody_writes_to_is_no_configuration_and_is_not_waited_for(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert b"fifo" in refused(box, 78, "-C", str(fifo), A)
+    assert b"fifo" in refused(box, 78, env={"SENDMAIL_PY_CONFIG": str(fifo)})
+    assert b"fifo" in refused(box, 78, env={"SENDMAIL_PY_DELIVERY_FILE": str(fifo)})
+    assert b"fifo" in refused(box, 78, "root", env={"SENDMAIL_PY_ALIASES_FILES": str(fifo)})
+
+
+def test_a_configuration_may_come_from_a_process(box: Sandbox) -> None:
+    """`sendmail -C <(command)`, as a shell has it; the process may be slow."""
+    text = CONFIG.replace("\n", "\\n")
+    log = f'[log]\\nto = "{box.log_file}"\\n'
+    script = f"exec \"$0\" -C <(sleep 0.2; printf '{text}'; printf '{log}') -i {A}"
+    command = ["bash", "-c", script, box.path("sendmail")]
+    done = subprocess.run(command, input=MESSAGE, env=box.environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert stored(box)[0].sender.endswith("@example.net")
 
 
 # --- users --------------------------------------------------------------------------------------------------
@@ -348,8 +384,8 @@ LARGE = {
 
 
 @pytest.mark.parametrize(("text", "status"), LARGE.values(), ids=LARGE.keys())
-def test_what_is_large_is_queued_or_refused_in_linear_time(box: Sandbox, text: bytes, status: int) -> None:
-    """The time limit is that of the test's command; tests/bench/growth prints the times."""
+def test_what_is_large_is_queued_or_refused(box: Sandbox, text: bytes, status: int) -> None:
+    """How the effort grows with the size is counted in tests/bench."""
     done = box.run("sendmail", "-i", A, stdin=text)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (status, b"", int(status > 0)), (
         done.stderr[:300]

@@ -158,6 +158,7 @@ ARGUMENTS: list[Row] = [
     (["-f", "me@example.org (Me)", A], MESSAGE, Queued(sender="me@example.org")),
     (["-f", '"a b"@example.org', A], MESSAGE, Queued(sender='"a b"@example.org')),
     (["-f", "a b@c d", A], MESSAGE, (64, "a b@c d")),
+    (["-f", " ", A], MESSAGE, (64, "-f: ' ' is not an address")),
     (["-f", b"\xff@example.org", A], MESSAGE, (65, "UTF-8")),
     (["-f", "x" * 1001 + "@example.org", A], MESSAGE, (65, "1000")),
     (["-f", "a@example.org, b@example.org", A], MESSAGE, (64, "exactly one")),
@@ -168,7 +169,7 @@ ARGUMENTS: list[Row] = [
     (["-F", "x\nBcc: v@example.org", A], MESSAGE, Queued(fields={"Bcc": None, "X": None})),
     (["-f", "bob", A], MESSAGE, Queued(sender="bob@example.net")),
     (["bob"], MESSAGE, Queued(["bob@example.net"])),
-    (["root"], MESSAGE, Queued(["greg@isp.example"], parameters=[("-", "rfc822;root")])),
+    (["root"], MESSAGE, Queued(["greg@isp.example"], parameters=[("-", "rfc822;root@example.net")])),
     (["team"], MESSAGE, Queued([A, B, "greg@isp.example"])),
     (["root@localhost"], MESSAGE, Queued(["greg@isp.example"])),
     ([f"{A},{B}"], MESSAGE, Queued([A, B])),
@@ -637,6 +638,7 @@ MODES = [
     ("sendmail", ["-qf"], 0, ""),
     ("sendmail", ["-q30m"], 0, ""),
     ("sendmail", ["-qp30m"], 0, ""),
+    ("sendmail", ["-qp"], 0, ""),
     ("sendmail", ["-q1h30m"], 0, ""),
     ("sendmail", ["-qI4C0FFEE"], 0, ""),
     ("sendmail", ["-qRexample.org"], 0, ""),
@@ -650,6 +652,10 @@ MODES = [
     ("sendmail", ["-q!"], 64, ""),
     ("sendmail", ["-qforever"], 64, ""),
     ("sendmail", ["-q", "30m"], 64, ""),
+    ("sendmail", ["-q", "-t"], 64, ""),
+    ("sendmail", ["-t", "-q"], 64, ""),
+    ("sendmail", ["-bp", "-t"], 64, ""),
+    ("mailq", ["-t"], 64, ""),
     ("sendmail", ["--version"], 0, "sendmail_py "),
     ("sendmail", ["--help"], 0, "usage: "),
     ("mailq", ["--help"], 0, "usage: "),
@@ -740,10 +746,11 @@ VERIFIED = [
     ([f"{A}, B <{B}>"], 0, [f"{one}: {one} (as it is, smart host isp, work)" for one in (A, B)]),
     ([A, "|x", "bob"], 65, [
         f"{A}: {A} (as it is, smart host isp, work)",
-        "|x: refused: |x: mail to a program is not supported: |x",
+        "|x: refused: |x: mail to a program is not supported: |x; see aliases.agents",
         "bob: bob@example.net (completed, smart host isp, work)"]),
     (["bad@@x"], 65, ["bad@@x: refused: bad@@x: not an address"]),
-    (["program"], 65, ["program: refused: program: mail to a program is not supported: |/bin/true"]),
+    (["program"], 65, [
+        "program: refused: program: mail to a program is not supported: |/bin/true; see aliases.agents"]),
 ]  # fmt: skip
 
 

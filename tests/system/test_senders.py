@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.launch import Sandbox
+from support.needs import needs_root
 
 CONFIG = """\
 [identity]
@@ -79,6 +80,51 @@ def test_a_report_to_a_list_stays_a_report(box: Sandbox) -> None:
     assert "S " in only_message(box)[0]
 
 
+def senders(box: Sandbox) -> dict[str, list[str]]:
+    """Recipients by reverse-path, from all queue files."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((box.spool / "queue").iterdir()):
+        records = path.read_bytes().partition(b"\n\n")[0].decode().split("\n")
+        (sender,) = [one[2:] for one in records if one.startswith("S")]
+        assert sender not in found
+        found[sender] = [one.split()[-1] for one in records if one.startswith("R")]
+    return found
+
+
+def test_only_those_on_the_list_get_the_message_from_its_owner(box: Sandbox) -> None:
+    done = box.run(
+        "sendmail", "-v", "-f", "greg@example.org", "x@example.org", "staff", "bob@b.example",
+        stdin=b"Subject: x\n\nhi\n",
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert senders(box) == {
+        "greg@example.org": ["x@example.org"],
+        "boss@example.net": ["ann@a.example", "bob@b.example"],
+    }
+    ids = [path.name for path in sorted((box.spool / "queue").iterdir())]
+    assert f"queued as {', '.join(ids)}".encode() in done.stderr
+    both = [path.read_bytes() for path in (box.spool / "queue").iterdir()]
+    assert all(b"From: greg@example.org\r\n" in one and b"\r\n\r\nhi\r\n" in one for one in both)
+    numbers = {line for one in both for line in one.split(b"\r\n") if line.startswith(b"Message-ID")}
+    assert len(numbers) == 1, "it is one message"
+
+
+def test_whoever_is_named_beside_the_list_too_keeps_the_sender(box: Sandbox) -> None:
+    given = ["-f", "greg@example.org", "bob@b.example", "staff"]
+    assert box.run("sendmail", *given, stdin=b"\nhi\n").returncode == 0
+    assert senders(box) == {"greg@example.org": ["bob@b.example"], "boss@example.net": ["ann@a.example"]}
+
+
+def test_of_two_files_for_one_message_none_stays_when_one_cannot_be_kept(box: Sandbox) -> None:
+    box.configure(box.config.read_text() + '[queue]\nmax_queue = "3k"\n')
+    given = ["-f", "greg@example.org", "x@example.org", "staff"]
+    assert box.run("sendmail", *given, stdin=b"\n" + b"x" * 80 * 50).returncode in (0, 75)
+    before = len(list((box.spool / "queue").iterdir()))
+    assert before in (0, 2)
+    assert box.run("sendmail", *given, stdin=b"\n" + b"x" * 80 * 50).returncode == 75
+    assert len(list((box.spool / "queue").iterdir())) == before
+
+
 def test_owners_hold_in_an_smtp_dialogue_too(box: Sandbox) -> None:
     talk = b"EHLO x\nMAIL FROM:<greg@example.org>\nRCPT TO:<staff>\nDATA\nSubject: x\n\nhi\n.\nQUIT\n"
     assert box.run("sendmail", "-bs", stdin=talk.replace(b"\n", b"\r\n")).returncode == 0
@@ -144,8 +190,7 @@ def as_user(box: Sandbox, uid: int, *arguments: str, stdin: bytes) -> subprocess
 
 
 def test_a_list_is_read_with_the_rights_of_the_submitter(box: Sandbox, tmp_path: Path) -> None:
-    if os.getuid() != 0:
-        pytest.skip("only root can be somebody else")
+    needs_root()
     for folder in (tmp_path, *list(tmp_path.parents)[:3]):
         if folder != Path("/tmp"):  # pytest's own folders are below it
             folder.chmod(0o755)
@@ -154,3 +199,30 @@ def test_a_list_is_read_with_the_rights_of_the_submitter(box: Sandbox, tmp_path:
     done = as_user(box, 54321, "staff", stdin=b"\nhi\n")
     assert done.returncode == 78
     assert b"make it readable" in done.stderr
+
+
+def test_a_folder_gets_its_copy_and_the_smart_host_the_others(box: Sandbox) -> None:
+    folder = box.folder
+    (folder / "aliases").write_text(f"archive: maildir:{folder}/mail, x@example.org\n")
+    box.configure(box.config.read_text().replace("[aliases]\n", "[aliases]\nmaildir = true\n"))
+    told = box.run("sendmail", "-bv", "archive").stdout.decode()
+    assert f'archive: "maildir:{folder}/mail" (alias, delivered here)\n' in told
+    assert "archive: x@example.org (alias, no smart host is configured)\n" in told
+    assert box.run("newaliases").stderr == b""
+    assert box.run("sendmail", "-f", "greg@example.org", "archive", stdin=b"\nhi\n").returncode == 0
+    assert sorted(len(one) for one in recipients_by_file(box)) == [1, 1]
+    assert box.run("sendmail", "-q").returncode in (0, 75)
+    (file,) = (folder / "mail" / "new").iterdir()
+    lines = file.read_bytes().split(b"\n")
+    assert lines[:2] == [b"Return-Path: <greg@example.org>", b"Delivered-To: archive@example.net"]
+    assert lines[-2:] == [b"hi", b""]
+    assert recipients_by_file(box) == [["x@example.org"]]
+
+
+def recipients_by_file(box: Sandbox) -> list[list[str]]:
+    found = []
+    for path in (box.spool / "queue").iterdir():
+        if len(path.name) == 12:
+            records = path.read_bytes().partition(b"\n\n")[0].decode().split("\n")
+            found.append([one.split(" ", 3)[3] for one in records if one.startswith("R")])
+    return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -70,6 +72,44 @@ def test_who_asks_twice_need_not_wait_for_a_server_that_says_nothing(sandbox: Sa
         assert time.monotonic() - start < 5
         sandbox.run("sendmail", "-q")
     assert len(host.messages) == 2
+
+
+@contextlib.contextmanager
+def silent(full: bool) -> Iterator[tuple[int, socket.socket]]:
+    """A server that never says anything; a full one does not even take the connection."""
+    with socket.socket() as listener, contextlib.ExitStack() as crowd:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3 if full else 0):
+            one = crowd.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1], listener
+
+
+@pytest.mark.parametrize(
+    ("step", "tls"), [("connect", "none"), ("greeting", "none"), ("handshake", "implicit")]
+)
+def test_who_has_no_mail_in_hand_ends_at_once(sandbox: Sandbox, step: str, tls: str) -> None:
+    """One SIGTERM is enough before MAIL; the smart host is not blamed."""
+    with silent(step == "connect") as (port, listener):
+        table = smarthost_table(port=port, tls=tls, connect_timeout="60s", timeout="60s")
+        sandbox.configure(f"{BASE}\n{table}")
+        queue(sandbox, 2)
+        run, connection = sandbox.start("sendmail", "-q"), listener
+        if step == "connect":
+            time.sleep(1.0)
+        else:
+            listener.settimeout(20)
+            connection, _ = listener.accept()
+        time.sleep(0.2)
+        begin = time.monotonic()
+        run.terminate()
+        assert (run.wait(20), run.communicate()[1]) == (0, b"")
+        assert time.monotonic() - begin < 2
+        connection.close()
+    assert not (sandbox.spool / "pauses").exists()
+    assert [len(name) for name in files(sandbox.spool / "queue")] == [12, 12]
 
 
 def test_pflogsumm_reads_our_log(sandbox: Sandbox) -> None:

@@ -61,7 +61,7 @@ def test_cron_mail_leaves_with_a_sender_that_can_be_answered(box: Sandbox) -> No
     queued_ok(box.run("sendmail", "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root", stdin=message))
     records, head, body = stored(box)
     assert records["S"] == ["greg@isp.example"]
-    assert records["R"] == [" - rfc822;root greg@isp.example"]
+    assert records["R"] == [" - rfc822;root@example.net greg@isp.example"]
     assert b"\r\nFrom: greg@isp.example (Cron Daemon)\r\n" in head
     assert b"\r\nTo: root@example.net\r\n" in head
     assert body == b"output\r\n"
