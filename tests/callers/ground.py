@@ -21,6 +21,7 @@ from support.launch import PATIENCE
 from support.needs import missing, needs, needs_root
 
 CALLER, CALLER_ID = "caller", 54321
+RELAY, RELAY_ID = "_sendmail-py", 54399  # of root's flush
 USERS = ("root", CALLER)
 SENDMAIL = "/usr/sbin/sendmail"
 
@@ -70,6 +71,7 @@ def settle(etc: Path, machine: Path) -> None:
     lines = [line for line in (etc / "passwd").read_text().splitlines() if not line.startswith("root:")]
     lines.insert(0, f"root:x:0:0:root:{machine}/root:/bin/sh")
     lines.append(f"{CALLER}:x:{CALLER_ID}:{CALLER_ID}:The Caller,,,:{machine}/{CALLER}:/bin/sh")
+    lines.append(f"{RELAY}:x:{RELAY_ID}:{RELAY_ID}::/nonexistent:/usr/sbin/nologin")
     (etc / "passwd").write_text("\n".join(lines) + "\n")
     for name, line in (("group", f"{CALLER}:x:{CALLER_ID}:"), ("shadow", f"{CALLER}:*:19000:0:99999:7:::")):
         with open(etc / name, "a") as table:

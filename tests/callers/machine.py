@@ -2,8 +2,8 @@
 
 Each command runs in a mount namespace of its own: a copy of /etc with our configuration, an account called
 `caller`, a host called `nas.lan`, our launcher in the place of the machine's mail commands, and private
-folders for what schedulers write. Nothing outside changes. The queue is flushed by `sendmail -q`, and what
-comes out at the smart host is what counts.
+folders for the shared spool and for what schedulers write. Nothing outside changes. The queue is flushed by
+`sendmail -q` of root, and what comes out at the smart host is what counts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from sendmail_py.policy import homes
+from sendmail_py.spool import shared
 
 from callers.arrived import Arrived
 from callers.ground import CALLER, CALLER_ID, SENDMAIL, USERS
@@ -86,6 +89,9 @@ class Machine:
         self.mount(ground / "etc", "/etc")
         self.mount(self.new_folder("config"), "/etc/sendmail-py")
         self.mount(self.new_folder("run"), "/run")
+        shared.set_up(str(self.folder / "spool"))
+        self.mount(self.folder / "spool", homes.SHARED_SPOOL)
+        self.mount(self.new_folder("state"), homes.STATE)
         for target in filter(os.path.isdir, PRIVATE):
             copy = self.folder / target.strip("/").replace("/", "-")
             subprocess.run(["cp", "-a", target, copy], check=True, timeout=PATIENCE)
@@ -97,11 +103,12 @@ class Machine:
     @contextmanager
     def on(cls, ground: Path, host: SmartHost) -> Iterator[Machine]:
         """A machine that is gone after the block."""
-        machine = cls(ground, host)
-        try:
-            yield machine
-        finally:
-            shutil.rmtree(machine.folder)
+        with mount_points(homes.SHARED_SPOOL, homes.STATE):
+            machine = cls(ground, host)
+            try:
+                yield machine
+            finally:
+                shutil.rmtree(machine.folder)
 
     def mount(self, source: Path, target: str) -> None:
         """Have commands see `source` where `target` is."""
@@ -241,3 +248,16 @@ class Machine:
     def told(self, done: subprocess.CompletedProcess[bytes]) -> str:
         """What a failing program said, for the report of the test."""
         return f"{done.returncode}: {done.stdout!r} {done.stderr!r}\nlog:\n{self.log()}\n{self.calls()}"
+
+
+@contextmanager
+def mount_points(*paths: str) -> Iterator[None]:
+    """Have folders to mount something on; those that were not there go again."""
+    made = [path for path in paths if not os.path.exists(path)]
+    for path in made:
+        os.mkdir(path)
+    try:
+        yield
+    finally:
+        for path in made:
+            os.rmdir(path)
