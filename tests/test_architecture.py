@@ -66,9 +66,9 @@ DISPATCH = "commands.dispatch"  # the door from a name to a command, a table of 
 THIRD_PARTY = {"click", "dns", "platformdirs"}
 COSTLY_ONLY_IN: dict[str, set[str]] = {
     "dns": {"relay.dane", "relay.mx", "relay.resolver"},
-    "socket": {"relay.dialing", "relay.transport", "shared.frames", "shared.reader", "shared.start"},
+    "socket": {"relay.dialing", "relay.transport", "shared.frames", "shared.reader"},
     "ssl": {"relay.transport", "relay.tls"},
-    "subprocess": {"relay.credentials", "relay.program", "shared.asking", "shared.start", "admin"},
+    "subprocess": {"relay.credentials", "relay.program", "shared.asking", "shared.seats", "admin"},
     "click": {"admin"},
     "platformdirs": {"admin"},
 }

@@ -42,7 +42,7 @@ NEWALIASES |= {"policy.alias_files", "policy.alias_text", "policy.local_targets"
 NEWALIASES |= {"policy.aliases", "policy.identity"}
 SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}
 SMTP |= {"submission.smtp_reply", "submission.smtp_server"}
-FLUSH = {"commands.queue_run", "mail.selection", "commands.shared_run", "commands.signals"}
+FLUSH = {"commands.queue_run", "mail.selection", "commands.shared_run", "spool.tenants", "commands.signals"}
 FLUSH |= {"spool.due", "spool.refused", "spool.upkeep"}
 
 # Command, arguments, what it may load of ours, what else of the standard library.

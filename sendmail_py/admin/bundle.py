@@ -33,7 +33,8 @@ def path_of(package: str, command: str) -> str:
 def write(package: str) -> None:
     """Write the bundles for interpreters of the running version. Raises OSError."""
     first = link(package, order(package, MODULES[START], set()))
-    put(path_of(package, START), (code(package, "commands/preload.py"), *first))
+    path = "commands/preload.py"
+    put(path_of(package, START), (code(package, path, parsed(package, path)), *first))
     for command, module in MODULES.items():
         if command != START:
             known = set(order(package, MODULES[START], set()))
@@ -64,19 +65,35 @@ def link(package: str, modules: list[str]) -> tuple[list[object], list[object]]:
         path = file_of(package, module)
         status = os.stat(os.path.join(package, path))
         checks.append(("/" + path, status.st_mtime_ns, status.st_size))
-        bodies.append((module, "/" + path, path.endswith("__init__.py"), code(package, path)))
+        tree = parsed(package, path)
+        imports = taken_out(tree)
+        bodies.append((module, "/" + path, path.endswith("__init__.py"), imports, code(package, path, tree)))
     return checks, bodies
 
 
-def code(package: str, path: str) -> CodeType:
+def parsed(package: str, path: str) -> ast.Module:
+    """The syntax tree of one source file."""
+    with open(os.path.join(package, path), "rb") as source:
+        return ast.parse(source.read())
+
+
+def taken_out(tree: ast.Module) -> list[tuple[str, dict[str, str]]]:
+    """The imports of our own modules at the top, which the tree loses: preload.py does them faster.
+
+    Each is a module, and for each name that is set by the import what that module calls it.
+    """
+    nodes = own_imports(tree)
+    tree.body = [node for node in tree.body if node not in nodes]
+    return [(str(node.module), {one.asname or one.name: one.name for one in node.names}) for node in nodes]
+
+
+def code(package: str, path: str, tree: ast.Module) -> CodeType:
     """One compiled source file, without what only readers and the type checker need.
 
     Docstrings, annotations and the import of `__future__` (a file) would be loaded at every start.
     """
-    full = os.path.join(package, path)
-    with open(full, "rb") as source:
-        tree = Bare().visit(ast.parse(source.read()))
-    body: CodeType = compile(ast.fix_missing_locations(tree), full, "exec", dont_inherit=True, optimize=2)
+    bare = ast.fix_missing_locations(Bare().visit(tree))
+    body: CodeType = compile(bare, os.path.join(package, path), "exec", dont_inherit=True, optimize=2)
     return body
 
 
@@ -132,15 +149,18 @@ def order(package: str, module: str, known: set[str]) -> list[str]:
 
 def imported(package: str, module: str) -> list[str]:
     """Our own modules that a module imports at its top."""
-    with open(os.path.join(package, file_of(package, module)), "rb") as source:
-        tree = ast.parse(source.read())
     found = []
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "sendmail_py":
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                found.append(inner if is_module(package, inner) else str(node.module))
+    for node in own_imports(parsed(package, file_of(package, module))):
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            found.append(inner if is_module(package, inner) else str(node.module))
     return found
+
+
+def own_imports(tree: ast.Module) -> list[ast.ImportFrom]:
+    """The statements at the top of a module that import from our own package."""
+    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return [node for node in nodes if (node.module or "").partition(".")[0] == "sendmail_py"]
 
 
 def is_module(package: str, name: str) -> bool:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from types import CodeType
 
     Check = tuple[str, int, int]  # path below the package, time of change (ns), size
-    Module = tuple[str, str, bool, CodeType]  # name, path below the package, is it a package, body
+    Imports = list[tuple[str, dict[str, str]]]  # a module of ours, and its names by what they are called here
+    Module = tuple[str, str, bool, Imports, CodeType]  # name, path below the package, is it a package, ...
 
 DOORS = ("sendmail_py.commands.dispatch", "sendmail_py.policy.config")  # what asks for bundles: `preload`
+ModuleType, ModuleSpec = type(sys), type(sys.__spec__)
 UNUSABLE = (OSError, EOFError, TypeError, ValueError)  # what reading a damaged bundle may raise
 
 
@@ -61,8 +63,8 @@ class Bundles:
         for path, time, size in checks:
             if not self.is_fresh(path, time, size):
                 return
-        for name, path, is_package, body in modules:
-            self.load(name, path, is_package, body)
+        for module in modules:
+            self.load(*module)
 
     def is_fresh(self, path: str, time: int, size: int) -> bool:
         """Whether a source file (path below the package) is the one that was compiled (ns, octets)."""
@@ -72,19 +74,27 @@ class Bundles:
             return False
         return (status.st_mtime_ns, status.st_size) == (time, size)
 
-    def load(self, name: str, path: str, is_package: bool, body: CodeType) -> None:
+    def load(self, name: str, path: str, is_package: bool, imports: Imports, body: CodeType) -> None:
         """Make one module, unless it is there; what `import` sets and anybody reads is set."""
         if name in sys.modules:
             return
-        module = type(sys)(name)
+        module = ModuleType(name)
         parent, _, last = name.rpartition(".")
         module.__file__ = self.package + path
         module.__package__ = name if is_package else parent
+        module.__spec__ = ModuleSpec(name, None)
+        # Without it every `import` of the module raises an AttributeError that nobody sees.
+        module.__spec__._initializing = False  # type: ignore[attr-defined]
         if is_package:
             module.__path__ = [module.__file__.rpartition("/")[0]]
         sys.modules[name] = module
-        exec(body, module.__dict__)  # noqa: S102 (what the import system does)
+        own = module.__dict__
+        for source, names in imports:
+            found = sys.modules[source].__dict__
+            for here, there in names.items():
+                own[here] = found[there]
+        exec(body, own)  # noqa: S102 (what the import system does)
         if name in DOORS:
-            module.__dict__["preload"] = self.preload
+            own["preload"] = self.preload
         if parent:
             setattr(sys.modules[parent], last, module)

@@ -14,7 +14,7 @@ from sendmail_py.policy import schema
 from sendmail_py.policy.config import Config
 from sendmail_py.spool import due, tries, upkeep
 from sendmail_py.spool.breaker import Breaker
-from sendmail_py.spool.queue import Spool
+from sendmail_py.spool.queue import DIGEST, Spool
 
 STDERR = 2
 MOMENT = 1.0  # seconds between two looks at the queue, with --wait
@@ -64,7 +64,7 @@ def asked_for(spool: Spool) -> bool:
     """Whether there is anything that a person might want to have sent."""
     waiting = spool.listing()
     spool.clean()
-    return bool(waiting)
+    return bool(waiting) or any(name.startswith(DIGEST) for name in spool.leftovers)
 
 
 def is_due(config: Config, spool: Spool, now: int) -> bool:

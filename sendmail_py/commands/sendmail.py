@@ -55,7 +55,8 @@ def run(request: Request, stdin_open: bool) -> int:
 
 def is_kept(request: Request, config: Config) -> bool:
     """Whether the message goes into a queue: not with delivery = "now" where there is no place for one."""
-    return bool(config.queue.directory) or config.delivery != "now" or request.queue_only
+    wanted = config.delivery != "now" or request.queue_only or bool(request.long)
+    return wanted or bool(config.queue.directory)
 
 
 def relaying(request: Request, config: Config, settled: Callable[[], None]) -> Begin:

@@ -12,7 +12,7 @@ from sendmail_py.commands.options import Request
 from sendmail_py.errors import EX_OK
 from sendmail_py.policy import homes
 from sendmail_py.policy.config import Config
-from sendmail_py.spool import shared, tries
+from sendmail_py.spool import shared, tenants, tries
 from sendmail_py.spool.breaker import Breaker
 
 
@@ -32,11 +32,11 @@ def is_due(config: Config, force: bool) -> bool:
     if not force and all_rest(config):
         return False
     try:
-        owners = shared.owners(config.queue.shared)
+        owners = tenants.owners(config.queue.shared)
     except FileNotFoundError:
         return False  # nobody has sent anything yet
-    known = shared.read_due(f"{homes.STATE}/due")
-    return bool(owners if force else shared.with_mail(owners, known, time.time(), config.queue.retry_max))
+    known = tenants.read_due(f"{homes.STATE}/due")
+    return bool(owners if force else tenants.with_mail(owners, known, time.time(), config.queue.retry_max))
 
 
 def all_rest(config: Config) -> bool:

@@ -174,6 +174,10 @@ class OneMail:
         """A session ended, and it was not this message's doing."""
         self.delivery.put_back(interrupted, via)
 
+    def excuses(self) -> bool:
+        """One message has no excuse."""
+        return False
+
     def give_up(self, setting: SmartHost) -> None:
         """On to the next smart host."""
         self.usable = [one for one in self.usable if one is not setting]

@@ -211,7 +211,8 @@ class Run:
                 break
             if self.throttled:
                 fault = RefusedFault(self.throttled)
-            if fault is not None and (self.throttled or not self.may_go_on(fault)):
+            may_go_on = fault is None or self.may_go_on(fault) or self.mail.excuses()
+            if fault is not None and (self.throttled or not may_go_on):
                 self.pause(fault)
                 break
             if fault is not None:
@@ -219,7 +220,6 @@ class Run:
             if sessions.is_late:
                 maillog.notice(f"smart host {self.setting.name}: the rest waits for max_rate")
                 break
-        self.paces.save(self.setting.name)
         self.mail.give_up(self.setting)
 
     def may_go_on(self, fault: Fault) -> bool:

@@ -12,6 +12,7 @@ from collections import deque
 
 from sendmail_py import maillog
 from sendmail_py.relay import outcome
+from sendmail_py.relay.closing import Closing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class InHand:
         self.flying: dict[Transaction, Delivery] = {}
         self.arrived: list[Arrival] = []  # delivered to everybody, and still in the queue
         self.gathers = False
+        self.closing = Closing()
 
     @property
     def is_limit_reached(self) -> bool:
@@ -124,7 +126,7 @@ class InHand:
         arrived, self.arrived = self.arrived, []
         is_gone = False
         try:
-            self.backlog.spool.remove([delivery.claim for delivery, _, _, _ in arrived])
+            self.backlog.spool.remove([one[0].claim for one in arrived], self.closing.release)
             is_gone = True
         finally:  # what the server said is known even if the disk does not take it
             for delivery, done, verdict, via in arrived:
@@ -168,6 +170,10 @@ class InHand:
             self.count(delivery)
             self.backlog.put_back(delivery)
 
+    def excuses(self) -> bool:
+        """The mail of one user has no excuse for a smart host that hangs up twice."""
+        return False
+
     def give_up(self, setting: SmartHost) -> None:
         """That smart host is of no use in this run."""
         self.let_go()
@@ -183,6 +189,7 @@ class InHand:
         """However the run ended, no claim stays."""
         with contextlib.suppress(OSError):
             self.settle()
+        self.closing.join()
         for delivery in self.flying.values():
             delivery.claim.release()
         self.let_go()

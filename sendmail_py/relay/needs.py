@@ -82,6 +82,9 @@ if TYPE_CHECKING:
         def put_back(self, interrupted: Transaction, via: Via) -> None:
             """A session ended, and it was not this transaction's doing."""
 
+        def excuses(self) -> bool:
+            """Whether a session's end is laid to mail that is not sent any more in this run."""
+
         def give_up(self, setting: SmartHost) -> None:
             """That smart host is of no use in this run."""
 

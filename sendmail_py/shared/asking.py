@@ -6,20 +6,18 @@ is cut after a while and a size, and made printable before it is given to anybod
 
 from __future__ import annotations
 
+import os
 import pwd
+import select
 import subprocess
-import sys
+import time
 
 from sendmail_py.errors import printable
 from sendmail_py.policy.config import OPTION_FILE, SYSTEM_FILE
-from sendmail_py.shared import rights
-from sendmail_py.shared.seats import ENVIRONMENT, PACKAGE
-from sendmail_py.spool import shared
+from sendmail_py.shared import rights, seats
+from sendmail_py.spool import tenants
 
-CODE = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.argv.pop(0)\n"
-    "from sendmail_py.commands import dispatch; dispatch.main()"
-)
+CODE = "sys.argv.pop(0); from sendmail_py.commands import dispatch; dispatch.main()"
 PATIENCE = 20.0  # seconds
 LONGEST = 8 << 20  # octets
 
@@ -27,7 +25,7 @@ LONGEST = 8 << 20  # octets
 def owners(base: str) -> list[tuple[int, str]]:
     """Uid and name of everybody who has a folder in the shared spool."""
     try:
-        found = shared.owners(base)
+        found = tenants.owners(base)
     except FileNotFoundError:
         return []
     return [(uid, name_of(uid)) for uid in sorted(one.uid for one in found)]
@@ -47,25 +45,37 @@ def name_of(uid: int) -> str:
 
 
 def as_owner(uid: int, command: list[str]) -> list[bytes]:
-    """The lines that a command prints, or one that says why there are none; root needs no such process."""
-    if not uid:
-        raise ValueError("root looks by itself")
+    """The lines that a command prints, or one that says why there are none."""
     try:
-        done = subprocess.run(  # noqa: S603 (our own code)
-            [sys.executable, "-IS", "-c", CODE, PACKAGE, *command],
+        process = subprocess.Popen(  # noqa: S603 (our own code)
+            seats.as_owner(uid, CODE, *command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=ENVIRONMENT | {OPTION_FILE: SYSTEM_FILE},
+            env=seats.ENVIRONMENT | {OPTION_FILE: SYSTEM_FILE},
             cwd="/",
-            user=uid,
-            group=rights.group_of(uid),
-            extra_groups=[],
             start_new_session=True,
-            preexec_fn=rights.confine,
-            timeout=PATIENCE,
-            check=False,
+            preexec_fn=rights.confine,  # noqa: PLW1509 (no threads here)
         )
-    except subprocess.TimeoutExpired:
-        return [b"(no answer)"]
-    return done.stdout[:LONGEST].split(b"\n")
+    except (OSError, subprocess.SubprocessError) as fault:
+        return [f"(cannot be asked: {fault})".encode()]
+    with process:
+        try:
+            return said_by(process).split(b"\n")
+        finally:
+            process.kill()  # its owner may have made it go on for ever
+
+
+def said_by(process: subprocess.Popen[bytes]) -> bytes:
+    """What a process prints, as far as it is not too long and does not take too long."""
+    if process.stdout is None:
+        return b""
+    fd, octets = process.stdout.fileno(), b""
+    end = time.monotonic() + PATIENCE
+    while len(octets) < LONGEST and (left := end - time.monotonic()) > 0:
+        if select.select([fd], [], [], left)[0]:
+            piece = os.read(fd, 65536)
+            if not piece:
+                return octets
+            octets += piece
+    return octets or b"(no answer)"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 
+from sendmail_py import maillog
 from sendmail_py.relay import delivery, outcome, trouble
 from sendmail_py.shared import dialect, frames
 from sendmail_py.shared.peer import Held
@@ -60,6 +61,10 @@ class Crowd:
         self.counts = {outcome.DELIVERED: 0, outcome.DEFERRED: 0, outcome.FAILED: 0}
         self.damaged = 0
         self.flying = 0
+        self.suspects: set[Peer] = (
+            set()
+        )  # whose mail was in hand when a session ended; nobody's arrived since
+        self.excused = 0  # owners whose mail was laid aside for that, in a row
         self.lock = threading.RLock()  # a run calls under its sessions' lock, and without it between them
 
     # --- out ---
@@ -117,8 +122,9 @@ class Crowd:
             if not peer.is_gone:
                 peer.listen()
                 peer.look_at_clock()
-        if self.entrance is not None:
-            self.peers += self.entrance.newcomers()
+        for one in self.entrance.newcomers() if self.entrance is not None else []:
+            one.served = min([other.served for other in self.peers], default=0)  # no more than the others
+            self.peers.append(one)
 
     # --- turns that are over ---
 
@@ -135,6 +141,7 @@ class Crowd:
         self.peers.remove(peer)
         peer.close()
         if peer.is_done:
+            word = word if peer.was_wanted else "more"  # it came when the run was about to end
             self.told(f"{word} {peer.uid} {peer.mark} {peer.due}")
         else:
             self.told(f"gone {peer.uid}")
@@ -158,6 +165,9 @@ class Crowd:
             held.peer.report(b"judged", held, via, [taken])
         throttled = [one.text for one in found if one.cause == outcome.THROTTLED]
         settled = any(one.kind in (outcome.DELIVERED, outcome.FAILED, outcome.AGAIN) for one in found)
+        if settled:
+            self.suspects.clear()
+            self.excused = 0
         return settled, throttled[-1] if throttled else ""
 
     def settle(self) -> None:
@@ -170,6 +180,7 @@ class Crowd:
             self.flying -= 1
             self.note(held, [trouble.judge(one) if one else reason for one in held.verdicts], via)
             held.peer.report(b"charge", held, via, dialect.outcome_words(reason))
+            self.suspects.add(held.peer)
 
     def put_back(self, interrupted: Transaction, via: Via) -> None:
         """A session ended, and it was not its doing."""
@@ -191,6 +202,22 @@ class Crowd:
             delivery.log(held.offer.queue_id, held.envelope, index, one, via, now)
 
     # --- ends ---
+
+    def excuses(self) -> bool:
+        """Whether a session's end is laid to the owner whose mail was in hand: the rest of his waits then.
+
+        Any user can write mail that makes a server hang up. When nobody's mail arrives after that, and
+        another owner's fares no better, it is the smart host.
+        """
+        with self.lock:
+            suspects, self.suspects = self.suspects, set()
+            if len(suspects) != 1 or self.excused:
+                return False
+            self.excused += 1
+            (suspect,) = suspects
+            suspect.set_aside()
+            maillog.notice(f"a session ended in mail of uid {suspect.uid}; the rest of it waits")
+            return True
 
     def give_up(self, setting: SmartHost) -> None:
         """That smart host is of no use in this run."""

@@ -17,7 +17,7 @@ Reader to relay, which trusts none of it:
     none MANY                  so many of those that were wanted do not come, there is nothing more
     log TEXT                   a line for the log
     done DUE MARK              the run is over; when the next message is due (seconds), and the state of the
-                               spool's folder in which that was found (see spool/shared.py)
+                               spool's folder in which that was found (see spool/tenants.py)
 
 A VIA is three strings (smart host, relay, whether it sends DSNs), an OUTCOME four (kind, status, text,
 cause), a verdict V three (number of the phase, code, text), all empty when there is none.

@@ -94,6 +94,8 @@ class Peer:
         self.is_done = False
         self.is_ending = False
         self.is_big = False
+        self.was_wanted = False  # whether it was asked for anything
+        self.is_aside = False  # its mail is not sent any more in this run
         self.due = 0
         self.mark = ""
         self.lines = 0
@@ -112,10 +114,11 @@ class Peer:
     def want(self, setting: SmartHost, depth: int, most: int) -> None:
         """Have it offer as many transactions as keep `depth` of them at hand."""
         missing = (1 if self.is_big else depth) - self.asked - len(self.ready)
-        if missing > 0 and not (self.is_dry or self.is_gone or self.is_ending):
+        if missing > 0 and not (self.is_dry or self.is_gone or self.is_ending or self.is_aside):
             if not self.asked:
                 self.since = time.monotonic()
             self.asked += missing
+            self.was_wanted = True
             self.tell([b"want", setting.name.encode(), b"%d" % missing, b"%d" % most])
 
     def take(self) -> Held:
@@ -138,14 +141,24 @@ class Peer:
         self.flying.pop(held.offer.number, None)
         self.tell(dialect.verdict_frame(kind, held.offer.number, via, extra, held))
         held.copy.close()
-        self.is_dry = False
+        self.is_dry = self.is_aside
 
-    def leave(self, setting: SmartHost) -> None:
-        """That smart host is of no use in this run: what is ready goes back."""
+    def set_aside(self) -> None:
+        """No more of its mail in this run."""
+        self.is_aside = True
+        self.is_dry = True
+        self.put_back()
+
+    def put_back(self) -> None:
+        """What is ready goes back, and so will what was wanted and did not come yet."""
         ready, self.ready = self.ready, []
         for held in ready:
             self.report(b"back", held, OURSELVES, [])
         self.late, self.asked = self.late + self.asked, 0
+
+    def leave(self, setting: SmartHost) -> None:
+        """That smart host is of no use in this run."""
+        self.put_back()
         self.is_dry = False
         self.tell([b"leave", setting.name.encode()])
 

@@ -6,7 +6,7 @@ what the rules allow stays octet for octet. Content that needs a change is chang
 
 from __future__ import annotations
 
-from sendmail_py.errors import NotPermittedError, SendmailError
+from sendmail_py.errors import DataError, NotPermittedError, SendmailError
 from sendmail_py.mail import address, addresslist, header
 from sendmail_py.policy import identity, masquerade
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sendmail_py.shared.copies import Copy
 
 AUTHORS = (b"from", b"sender", b"resent-from", b"resent-sender")
+LONGEST_AUTHORS = 1 << 16  # octets of all fields that name authors
+LONGEST_HEADER = 1 << 24  # octets
+MOST_FIELDS = 50_000
 OWNER = b"owner-"  # the local part of those who own an alias (aliases(5))
 
 
@@ -51,9 +54,11 @@ def content(copy: Copy, rules: SenderRules) -> list[bytes] | None:
     """The header, repaired, as a list of pieces that ends with its empty line; None when it may stay.
 
     One that does not end with an empty line gets one: what follows is no header for anybody then.
-    Raises NotPermittedError when the rules refuse an author.
+    Raises NotPermittedError when the rules refuse an author, DataError for a header that would take long.
     """
     fields, _, changed = head(copy)
+    if sum(len(one) for one in fields if header.name(one) in AUTHORS) > LONGEST_AUTHORS:
+        raise DataError("the fields of the header that name authors are too long")
     pieces = []
     for field in fields:
         new = repaired(field, rules) if header.name(field) in AUTHORS else field
@@ -89,6 +94,8 @@ def head(copy: Copy) -> tuple[list[bytes], int, bool]:
     for piece in copy.chunks():
         octets += len(piece)
         splitter.feed(piece)
+        if len(splitter.fields) > MOST_FIELDS or octets > LONGEST_HEADER + len(splitter.body):
+            raise DataError("the header is too long")
         if splitter.done:
             end = (tail + piece)[: max(0, len(tail) + len(piece) - len(splitter.body))]
             return splitter.fields, octets - len(splitter.body), end[-4:] not in (b"\r\n\r\n", b"\r\n")

@@ -26,7 +26,7 @@ from sendmail_py.shared.dialect import Offer
 from sendmail_py.shared.frames import Channel, FrameError, number
 from sendmail_py.spool.claim import open_message
 from sendmail_py.spool.queue import FOREVER, Spool
-from sendmail_py.spool.shared import mark_of
+from sendmail_py.spool.tenants import mark_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def chance() -> float:
 
 
 def settled_mark(directory: str) -> str:
-    """The state of a folder that no later change of it can have: see spool/shared.py."""
+    """The state of a folder that no later change of it can have: see spool/tenants.py."""
     status = os.stat(directory)
     while 0 <= time.time() - status.st_mtime < SETTLED:
         time.sleep(SETTLED / 4)

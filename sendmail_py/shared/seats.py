@@ -1,7 +1,9 @@
 """The readers of a flush as processes: started with their owner's rights, ended whatever they do.
 
 Guarantees: a reader is a fresh interpreter with a clean environment that gets nothing of ours but its end of
-a socket pair; one that cannot be started, or does not end, costs only its owner's mail.
+a socket pair; one that cannot be started, or does not end, costs only its owner's mail. It gives up root's
+rights itself, as the first thing it does: a process that is still ours in part must not have an owner who may
+stop it, because we wait until the new program has begun.
 """
 
 from __future__ import annotations
@@ -19,10 +21,18 @@ from sendmail_py.shared import frames, rights
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.shared.frames import Channel
-    from sendmail_py.spool.shared import Owner
+    from sendmail_py.spool.tenants import Owner
 
 PACKAGE = str(Path(sendmail_py.__file__).parent.parent)
-READER = "import sys; sys.path.insert(0, sys.argv[1]); from sendmail_py.shared import reader; reader.main()"
+BECOME = """import posix, sys
+package, uid, gid = sys.argv[1:4]
+del sys.argv[1:4]
+posix.setgroups([])
+posix.setresgid(*[int(gid)] * 3)
+posix.setresuid(*[int(uid)] * 3)
+sys.path.insert(0, package)
+"""
+READER = "from sendmail_py.shared import reader; reader.main()"
 MOST_READERS = 32  # at a time
 LAST_WORDS = 2.0  # seconds that a reader has to end when its relay has let go of it
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
@@ -89,15 +99,26 @@ class Seats:
 def start_reader(owner: Owner, end: int) -> subprocess.Popen[bytes]:
     """A fresh interpreter with the owner's rights and nothing of ours but its end of the socket pair."""
     return subprocess.Popen(  # noqa: S603 (our own interpreter and code)
-        [sys.executable, "-IS", "-c", READER, PACKAGE],
+        as_owner(owner.uid, READER),
         stdin=end,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=ENVIRONMENT,
         cwd="/",
-        user=owner.uid,
-        group=rights.group_of(owner.uid),
-        extra_groups=[],
         start_new_session=True,
         preexec_fn=rights.confine,  # noqa: PLW1509 (no threads here)
     )
+
+
+def as_owner(uid: int, code: str, *arguments: str) -> list[str]:
+    """The command line of an interpreter that has that user's rights before it reads anything of ours."""
+    return [
+        sys.executable,
+        "-IS",
+        "-c",
+        BECOME + code,
+        PACKAGE,
+        str(uid),
+        str(rights.group_of(uid)),
+        *arguments,
+    ]

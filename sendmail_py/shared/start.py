@@ -25,7 +25,7 @@ from sendmail_py.shared.relay import Relay
 from sendmail_py.shared.seats import Seats
 from sendmail_py.shared.settings import Wish
 from sendmail_py.shared.turns import Turns
-from sendmail_py.spool import shared
+from sendmail_py.spool import shared, tenants
 from sendmail_py.spool.breaker import Breaker
 
 TYPE_CHECKING = False
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.flush import Summary
     from sendmail_py.shared.settings import Filter
-    from sendmail_py.spool.shared import Owner
+    from sendmail_py.spool.tenants import Owner
 
 LOOK = 2.0  # seconds between looks at who has mail, if nobody wakes us
 MOMENT = 0.1  # seconds between looks at whether somebody does, and at readers that end
@@ -82,7 +82,7 @@ class RootRun:
         self.keys = keyring.Keyring()
         self.due = f"{homes.STATE}/due"
         base, longest = config.queue.shared, config.queue.retry_max
-        self.turns = Turns(base, shared.read_due(self.due), wish.force, longest, time.time, time.monotonic)
+        self.turns = Turns(base, tenants.read_due(self.due), wish.force, longest, time.time, time.monotonic)
         if not self.account.own:
             maillog.warning(
                 f"there is no account {rights.RELAY}, the relay runs as root: sendmail-py install"
@@ -100,7 +100,7 @@ class RootRun:
             owners = self.turns.whose()
             if owners:
                 Slice(self, usable, summary).play(owners)
-                shared.write_due(self.due, self.turns.known)
+                tenants.write_due(self.due, self.turns.known)
                 self.publish_pauses()
             elif self.turns.rest():
                 time.sleep(MOMENT)
@@ -129,6 +129,7 @@ class Slice:
         self.summary = summary
         self.seats = Seats()
         self.control: Channel
+        self.ended_well = False
         self.looked = time.monotonic()
         self.wake = self.wake_time()
 
@@ -146,7 +147,10 @@ class Slice:
             for _, channel in channels:
                 channel.close()
             for owner in self.seats.clear():
-                self.run.turns.failed(owner)
+                if self.ended_well:
+                    self.run.turns.cut_short(owner)  # he came when the relay was about to end
+                else:
+                    self.run.turns.failed(owner)
 
     def start(self, owner: Owner) -> Channel | None:
         """A reader for an owner."""
@@ -181,7 +185,7 @@ class Slice:
         finally:
             os.close(result)
             self.control.close()
-            os.waitpid(child, 0)
+            self.ended_well = os.waitpid(child, 0)[1] == 0
 
     def attend(self, child: int, result: int) -> None:
         """Hear what the relay says until it ends; asked to stop, we ask it."""

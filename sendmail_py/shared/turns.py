@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 
-from sendmail_py.spool import shared
-from sendmail_py.spool.shared import Owner
+from sendmail_py.spool import tenants
+from sendmail_py.spool.tenants import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ FEW = 3  # turns of an owner for whose new mail a run waits although nothing els
 class Turns:
     """The turns of one run over the folders in `base`.
 
-    known   name of a folder -> (its mark, when the next message in it is due), as shared.read_due gives it
+    known   name of a folder -> (its mark, when the next message in it is due), as tenants.read_due gives it
     force   everybody gets one turn, whatever is due
     longest wait between two tries (seconds)
     clock   of the machine (time.time), `watch` one that never jumps (time.monotonic)
@@ -58,9 +58,9 @@ class Turns:
 
     def with_mail(self) -> list[Owner]:
         """Who may have mail that is due."""
-        found = shared.owners(self.base)
+        found = tenants.owners(self.base)
         self.known = {one.name: self.known[one.name] for one in found if one.name in self.known}
-        due = shared.with_mail(found, self.known, self.clock(), self.longest)
+        due = tenants.with_mail(found, self.known, self.clock(), self.longest)
         if self.force:
             due += [one for one in found if one.uid not in self.taken and one not in due]
         return [one for one in due if one.uid not in self.failures]

@@ -14,15 +14,13 @@ import posix
 from sendmail_py.spool import durable
 from sendmail_py.spool.draft import TICKS, reserve
 from sendmail_py.spool.folders import trouble
-from sendmail_py.spool.queue import ID_DIGITS, is_queue_id
+from sendmail_py.spool.queue import DIGEST, ID_DIGITS, is_queue_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.spool.claim import Claim
     from sendmail_py.spool.draft import Draft
     from sendmail_py.spool.queue import Spool
-
-PREFIX = "digest-"
 
 
 def absorb(digest: Draft, claims: list[Claim]) -> None:
@@ -31,7 +29,7 @@ def absorb(digest: Draft, claims: list[Claim]) -> None:
     When this raises (CantCreateError, TemporaryError) the messages are in the queue as before, or will be
     after `recover`. The claims are released in any case. The messages were never tried.
     """
-    names = {f"{PREFIX}{digest.queue_id}-{one.queue_id}": one.queue_id for one in claims}
+    names = {f"{DIGEST}{digest.queue_id}-{one.queue_id}": one.queue_id for one in claims}
     try:
         make(digest, names)
         for name in names:
@@ -86,7 +84,7 @@ def recover(spool: Spool) -> bool:
     """
     found: dict[str, list[str]] = {}
     for name in spool.leftovers:
-        if name.startswith(PREFIX) and digest_of(name):
+        if name.startswith(DIGEST) and digest_of(name):
             found.setdefault(digest_of(name), []).append(name)
     for digest_id, names in found.items():
         settle(spool.queue_folder(), digest_id, names)
@@ -111,8 +109,8 @@ def settle(folder: int, digest_id: str, names: list[str]) -> None:
 
 def digest_of(name: str) -> str:
     """The id of the digest that a message becomes part of, "" if the name does not say so."""
-    digest_id, _, queue_id = name.removeprefix(PREFIX).partition("-")
-    is_ours = name.startswith(PREFIX) and is_queue_id(digest_id) and is_queue_id(queue_id)
+    digest_id, _, queue_id = name.removeprefix(DIGEST).partition("-")
+    is_ours = name.startswith(DIGEST) and is_queue_id(digest_id) and is_queue_id(queue_id)
     return digest_id if is_ours else ""
 
 

@@ -144,7 +144,7 @@ class Draft:
         self.close()
 
     def withdraw(self) -> None:
-        """Take back what was published, for a caller who is told that nothing was queued; no fault is told."""
+        """Take back what was published, for a caller who is told that nothing was queued; never raises."""
         try:
             folder = open_folder(self.directory, QUEUE, create=False)
         except OSError:

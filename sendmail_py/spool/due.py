@@ -10,7 +10,7 @@ from __future__ import annotations
 import posix
 
 from sendmail_py.spool import durable
-from sendmail_py.spool.queue import CLOCK_SLACK, FOREVER, HOLD, ID_DIGITS, held_until
+from sendmail_py.spool.queue import CLOCK_SLACK, DIGEST, FOREVER, HOLD, ID_DIGITS, held_until
 
 VERSION = b"sendmail-py due 1"
 TRIES_LENGTH = ID_DIGITS + 9
@@ -64,6 +64,8 @@ def among_others(names: list[str], messages: list[str], tried: list[str]) -> Hor
     held = {name[:ID_DIGITS] for name in holds}
     known = set(messages)
     tidy = known.issuperset([name[:ID_DIGITS] for name in names])
+    if not tidy and any(name.startswith(DIGEST) for name in names):
+        return Horizon(0, 0, tidy=False)
     if known - held - {name[:ID_DIGITS] for name in tried}:
         return Horizon(0, 0, tidy=tidy)
     return horizon([name[ID_DIGITS + 1 :] for name in tried if name[:ID_DIGITS] not in held], holds, tidy)

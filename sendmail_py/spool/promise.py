@@ -72,7 +72,7 @@ def kept(claim: Claim, kind: str) -> list[int] | None:
 
 
 def look_again(claim: Claim) -> None:
-    """Find the promises of a flush that died after our listing, if the message says that there may be some."""
+    """Find the promises of a flush that died after our listing, if the message says there may be some."""
     if claim.owing:
         claim.owing = False
         there = [one for one in posix.listdir(claim.folder) if one.startswith(claim.queue_id + ".")]

@@ -21,9 +21,10 @@ HEXADECIMAL = "0123456789ABCDEF"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HOLD = ".hold"
+DIGEST = "digest-"  # begins the name of a message whose place a digest takes, see absorb.py
 FOREVER = 1 << 40
 CLOCK_SLACK = 86400  # a clock that is this far before a message's arrival has jumped
 
@@ -230,7 +231,7 @@ class Spool:
             claim.remove()
         return True
 
-    def remove(self, claims: list[Claim]) -> None:
+    def remove(self, claims: list[Claim], release: Callable[[Claim], None] = Claim.release) -> None:
         """Let go of claimed messages that were delivered to everybody; durably gone when it returns.
 
         One sync for all. OSError: then those that could not be removed are marked at least.
@@ -247,7 +248,7 @@ class Spool:
             raise
         finally:
             for claim in claims:
-                claim.release()
+                release(claim)
 
     def mark_failed(self, waiting: Waiting, about: list[int]) -> None:
         """Mark recipients of a message in failed/ as told, when nobody else has it in hand."""
@@ -293,8 +294,7 @@ class Listed:
 
 def changed_since(claim: Claim, waiting: Waiting) -> bool:
     """Whether a message was held, or tried by another flush, since the listing."""
-    hold = claim.queue_id + HOLD
-    held = not waiting.held and posix.access(hold, posix.F_OK, dir_fd=claim.folder, follow_symlinks=False)
+    held = not waiting.held and durable.exists(claim.folder, claim.queue_id + HOLD)
     return held or bool(waiting.tries_name and not durable.exists(claim.folder, waiting.tries_name))
 
 

@@ -1,15 +1,21 @@
-"""When a smart host with a rate (max_rate) may get its next message: a new run goes on where one ended.
+"""When a smart host with a rate (max_rate) may get its next message, for all flushes of this spool together.
 
 One small text file `SPOOL/rates`, a line for each smart host: name, tab, seconds since the epoch. It may be
-lost without harm: then as many messages as the rate lets through at once go out once more.
+lost without harm: then as many messages as the rate lets through at once go out once more. Whoever changes it
+has the lock (flock(2)) of the spool's folder.
 """
 
 from __future__ import annotations
 
+import fcntl
 import posix
 
 from sendmail_py.errors import printable
 from sendmail_py.spool import durable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VERSION = "sendmail-py rates 1"
 
@@ -36,13 +42,23 @@ def read(directory: str) -> dict[str, float]:
     return found
 
 
-def write(directory: str, name: str, due: float) -> None:
-    """Change one line; OSError."""
-    found = read(directory) | {printable(name, 255): due}
-    lines = [VERSION, *[f"{one}\t{seconds:.3f}" for one, seconds in sorted(found.items())]]
-    octets = ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+def change(directory: str, name: str, new: Callable[[float], float]) -> float:
+    """Replace the time of a smart host by what `new` makes of it (0.0: there is none); that time. OSError."""
     folder = durable.open_folder(directory)
     try:
-        durable.replace(folder, "rates", octets, f".rates.{posix.getpid()}")
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        found, key = read(directory), printable(name, 255)
+        old = found.get(key, 0.0)
+        found[key] = new(old)
+        if found[key] != old:
+            write(folder, found)
+        return found[key]
     finally:
         posix.close(folder)
+
+
+def write(folder: int, found: dict[str, float]) -> None:
+    """The file anew; OSError."""
+    lines = [VERSION, *[f"{one}\t{seconds:.3f}" for one, seconds in sorted(found.items())]]
+    octets = ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+    durable.replace(folder, "rates", octets, f".rates.{posix.getpid()}")

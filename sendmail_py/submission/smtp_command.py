@@ -81,7 +81,7 @@ def mail_parameter(command: Mail, key: bytes, value: bytes) -> None:
 
 
 def wish(command: Mail, key: bytes, value: bytes) -> bool:
-    """Put a parameter that the queue or a server behind it has to honour into the command; whether it is one."""
+    """Put a parameter that the queue or a server behind it honours into the command; whether it is one."""
     if key == b"HOLDFOR" and is_number(value, 0, MOST_SECONDS):  # RFC 4865 4.2
         command.hold_for = int(value)
     elif key == b"HOLDUNTIL" and (seconds := date_time(value)):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.needs import needs
+from support.needs import needs, needs_root
 
 FOLDER = Path(__file__).parent
 
@@ -91,3 +91,11 @@ def test_a_fleet_is_simulated_with_and_without_jitter_and_breaker() -> None:
 def number(text: str) -> int:
     """A figure with commas."""
     return int(text.replace(",", ""))
+
+
+def test_many_users_are_measured_beside_one() -> None:
+    needs_root()
+    said = run("shared", "--users", "3", "--messages", "4", "--owners", "5", "--delay", "0")
+    assert "BEYOND" not in said
+    assert "as many of many users (3 x 4)" in said
+    assert "sendmail -q, nothing due, 5 owners" in said

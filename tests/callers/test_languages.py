@@ -176,8 +176,9 @@ def test_python_as_trac_does_it(caller_world: Machine) -> None:
 
 
 def test_php_mail_that_is_relayed_at_once(caller_world: Machine) -> None:
-    """With delivery = "now" mail() returns true when the smart host has it."""
-    caller_world.configure('delivery = "now"\n' + CONFIG)
+    """With delivery = "now" and a queue of one's own mail() returns true when the smart host has it."""
+    own_queue = '[queue]\ndirectory = "~/spool"\n'
+    caller_world.configure('delivery = "now"\n' + CONFIG + own_queue)
     php(caller_world, PHP)
     assert caller_world.host.recipients() == BOTH
 

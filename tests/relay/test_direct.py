@@ -142,7 +142,7 @@ def test_queueing_only_has_no_place(sandbox: Sandbox) -> None:
 def test_a_message_that_is_to_wait_is_refused(sandbox: Sandbox) -> None:
     with SmartHost() as host:
         configure(sandbox, host)
-        assert "queue" in sent(sandbox, 64, "--hold-for=1h", A)
+        assert "no place" in sent(sandbox, 73, "--hold-for=1h", A)
         assert host.messages == []
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sendmail_py.spool import durable
+from sendmail_py.spool.claim import Claim
 from sendmail_py.spool.queue import Spool
 
 from relay.flushing import World, smarthost
@@ -19,9 +21,9 @@ def test_a_window_of_messages_leaves_with_one_sync(tmp_path: Path, monkeypatch: 
     removed: list[int] = []
     remove = Spool.remove
 
-    def counted(self: Spool, claims: list[object]) -> None:
+    def counted(self: Spool, claims: list[Claim], release: Callable[[Claim], None]) -> None:
         removed.append(len(claims))
-        remove(self, claims)  # type: ignore[arg-type]
+        remove(self, claims, release)
 
     with smarthost(extensions=CHUNKING, delay=0.01) as host:
         world = World.beside(tmp_path, host, max_connections=1)

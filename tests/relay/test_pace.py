@@ -59,10 +59,28 @@ def test_a_new_run_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
     for expected in (6, 0, 0):
         paces = Paces(str(tmp_path), clock)
         assert sent(paces.of("isp", "60/m"), clock, 0.001) == expected
-        paces.save("isp")
-        paces.of("other", "")
-        paces.save("other")
+        assert paces.of("other", "").wait() == 0.0
     assert list(rates.read(str(tmp_path))) == ["isp"]
+
+
+def test_runs_at_the_same_time_share_the_rate(tmp_path: Path) -> None:
+    clock = Clock()
+    both = [Paces(str(tmp_path), clock).of("isp", "60/m") for _ in range(2)]
+    count = 0
+    while any(pace.wait() == 0.0 for pace in both):
+        for pace in both:
+            if pace.wait() == 0.0:
+                pace.take()
+                count += 1
+    assert count == 6
+    clock.now += 10
+    assert [sent(pace, clock, 0.001) for pace in both] == [6, 0]
+
+
+def test_without_a_folder_each_keeps_the_rate_for_itself(tmp_path: Path) -> None:
+    clock = Clock()
+    for directory in ("", str(tmp_path / "nowhere")):
+        assert sent(Paces(directory, clock).of("isp", "60/m"), clock, 0.001) == 6
 
 
 def test_a_clock_that_was_wrong_holds_nothing_up() -> None:

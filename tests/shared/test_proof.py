@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sendmail_py.errors import NotPermittedError
+from sendmail_py.errors import DataError, NotPermittedError
 from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.policy import identity
 from sendmail_py.policy.masquerade import SenderRules
@@ -146,6 +147,24 @@ def test_the_cut_does_not_matter_and_what_was_proven_stays(parts: list[bytes], c
     once = proven(octets)
     assert proven(octets, cut=cut) == once
     assert proven(once) == once
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"From: " + b"a@b.example, " * 700_000 + b"x@y.example\r\n\r\n",
+        b"From: ceo@example.net\r\n" * 10_000 + b"\r\n",
+        b"a:\r\n" * 2_000_000 + b"\r\n",
+        b"a:" + b"x" * 30_000_000 + b"\r\n\r\n",
+        b"a:" + b"\r\n x" * 5_000_000 + b"\r\n\r\n",
+    ],
+    ids=["authors", "author-fields", "fields", "line", "folded"],
+)
+def test_a_header_that_would_take_long_is_refused_at_once(octets: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(DataError, match="too long"):
+        proven(octets)
+    assert time.process_time() - began < 2.0
 
 
 def test_good_content_stays_octet_for_octet() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from sendmail_py.shared.turns import LONGEST_REST, Turns
-from sendmail_py.spool import shared
-from sendmail_py.spool.shared import Owner
+from sendmail_py.spool import tenants
+from sendmail_py.spool.tenants import Owner
 
 
 class World:
@@ -26,7 +26,7 @@ class World:
 
     def owner(self) -> Owner:
         """The only one there is."""
-        return shared.owners(str(self.folder.parent))[0]
+        return tenants.owners(str(self.folder.parent))[0]
 
     def end_turn(self, due: int) -> None:
         """His turn ended like that."""

@@ -160,7 +160,7 @@ class Ring:
         """Send everything."""
         spool = Spool(str(self.directory))
         for waiting in self.shuffled(spool):
-            claim = spool.claim(waiting)
+            claim = None if waiting.held else spool.claim(waiting)
             if claim is not None:
                 self.note("sent", claim.queue_id)
                 claim.mark({0: b"D"})

@@ -42,6 +42,7 @@ def at(seconds: int) -> str:
         ([ID, f"{ID}.hold-{at(NOW)}"], False),
         ([ID, f"{ID}.hold", f"{ID}.{at(NOW - 9)}"], True),
         ([ID, f"{ID}.{at(NOW + 9)}", f"{ID}.delay-{OTHER}"], True),
+        ([f"digest-{OTHER}-{ID}"], False),
         (["not an id at", "neither is this one.0"], False),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from sendmail_py.errors import CantCreateError, TemporaryError
-from sendmail_py.spool import shared
+from sendmail_py.spool import shared, tenants
 
 UID = os.getuid()
 
@@ -51,14 +51,14 @@ KINDS = ["file", "link", "dangling", "fifo", "socket", "open", "group"]
 def test_what_is_not_the_users_alone_is_stepped_over(base: str, kind: str) -> None:
     squat(f"{base}/{UID}.0", kind)
     assert shared.folder_of(base, UID) == shared.make(base, UID) == f"{base}/{UID}.1"
-    assert [one.name for one in shared.owners(base)] == [f"{UID}.1"]
+    assert [one.name for one in tenants.owners(base)] == [f"{UID}.1"]
 
 
 def test_the_first_folder_that_is_ours_counts_even_behind_free_names(base: str) -> None:
     os.mkdir(f"{base}/{UID}.3", 0o700)
     os.mkdir(f"{base}/{UID}.5", 0o700)
     assert shared.make(base, UID) == f"{base}/{UID}.3"
-    assert [one.name for one in shared.owners(base)] == [f"{UID}.3"]
+    assert [one.name for one in tenants.owners(base)] == [f"{UID}.3"]
     assert os.listdir(base) == sorted(os.listdir(base)) or len(os.listdir(base)) == 2
 
 
@@ -124,14 +124,14 @@ def test_a_name_that_comes_and_goes_while_we_look_is_tried_again(
 )
 def test_a_folder_that_is_not_called_after_its_owner_is_nobodys(base: str, name: str) -> None:
     os.mkdir(f"{base}/{name}", 0o700)
-    assert shared.owners(base) == []
+    assert tenants.owners(base) == []
 
 
 def test_names_that_are_no_text_and_thousands_of_them_do_not_matter(base: str) -> None:
     for n in range(2000):
         os.mkdir(os.fsencode(base) + b"/\xff\n%d.0" % n)
     os.mkdir(f"{base}/{UID}.0", 0o700)
-    assert [one.uid for one in shared.owners(base)] == [UID]
+    assert [one.uid for one in tenants.owners(base)] == [UID]
 
 
 def test_submissions_wake_the_flush_and_change_the_folder(base: str) -> None:
@@ -139,9 +139,9 @@ def test_submissions_wake_the_flush_and_change_the_folder(base: str) -> None:
     open(f"{base}/{shared.WAKE}", "w").close()
     for one in (path, f"{base}/{shared.WAKE}"):
         os.utime(one, (1, 1))
-    before = shared.owners(base)[0].mark
+    before = tenants.owners(base)[0].mark
     shared.announce(base, path)
-    assert shared.owners(base)[0].mark != before
+    assert tenants.owners(base)[0].mark != before
     assert os.stat(f"{base}/{shared.WAKE}").st_mtime > 1
 
 
@@ -166,11 +166,11 @@ def test_the_wake_up_file_is_made_before_others_can_write_to_the_folder(
 def test_what_is_known_survives_and_what_is_damaged_does_not_matter(tmp_path: Path) -> None:
     path = str(tmp_path / "due")
     known = {"1000.0": ("5:123456789", 1700000000), "0.3": ("6:1", 0)}
-    shared.write_due(path, known)
-    assert shared.read_due(path) == known
+    tenants.write_due(path, known)
+    assert tenants.read_due(path) == known
     (tmp_path / "due").write_bytes(b"\xff\n1000.0 5:1 7\nx y\n1 2 -3\n1.0 2:2 12\xb2\n\n")
-    assert shared.read_due(path) == {"1000.0": ("5:1", 7)}
-    assert shared.read_due(str(tmp_path / "none")) == {}
+    assert tenants.read_due(path) == {"1000.0": ("5:1", 7)}
+    assert tenants.read_due(str(tmp_path / "none")) == {}
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ def test_what_is_known_survives_and_what_is_damaged_does_not_matter(tmp_path: Pa
     ],
 )
 def test_an_owner_is_looked_at_when_anything_changed_or_is_due(mark: str, due: int, wanted: bool) -> None:
-    owner = shared.Owner(7, "7.0", "1:1")
-    assert (shared.with_mail([owner], {"7.0": (mark, due)}, 1000.0, 3600.0) == [owner]) is wanted
+    owner = tenants.Owner(7, "7.0", "1:1")
+    assert (tenants.with_mail([owner], {"7.0": (mark, due)}, 1000.0, 3600.0) == [owner]) is wanted
 
 
 def test_an_owner_who_is_not_known_is_looked_at() -> None:
-    owner = shared.Owner(7, "7.0", "1:1")
-    assert shared.with_mail([owner], {}, 1000.0, 3600.0) == [owner]
+    owner = tenants.Owner(7, "7.0", "1:1")
+    assert tenants.with_mail([owner], {}, 1000.0, 3600.0) == [owner]

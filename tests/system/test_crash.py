@@ -163,3 +163,38 @@ def test_a_submission_that_is_killed_at_any_call_is_whole_or_not_there(world: Wo
         tried += 1
     print(f"submission: {tried} kill points, whole or nothing")
     assert tried
+
+
+def test_digests_that_a_kill_interrupts_anywhere_lose_and_double_nothing(world: World) -> None:
+    """The messages are there again, or the digest is, whatever flush comes next."""
+    box, host = world.box, world.host
+    box.configure(box.config.read_text().replace("[queue]", '[queue]\ncoalesce = "1s"'))
+
+    def mail() -> None:
+        for n in range(3):
+            box.run("sendmail", "-f", "me@example.net", "good@x.example", stdin=b"Subject: x\n\nno %d\n" % n)
+
+    def arrived() -> Counter[bytes]:
+        text = b"\r\n".join(one.data for one in host.messages)
+        host.messages.clear()
+        return Counter(re.findall(rb"^no (\d)", text, re.MULTILINE))
+
+    mail()
+    found = traced(box, FLUSH, b"", str(box.spool))
+    assert arrived() == {b"0": 1, b"1": 1, b"2": 1}
+    changing = [one for one in found if one.name in FAILS_WITH or one.name in NETWORK]
+    tried = 0
+    for call in changing[:: min(STRIDE, 5)]:
+        mail()
+        inject(box, FLUSH, b"", call, "signal=SIGKILL")
+        doubt = bool(world.in_doubt())
+        for _ in range(3):
+            done = box.run("sendmail-py", "queue", "flush")
+            assert done.returncode in (0, 75), done.stderr
+        seen = arrived()
+        assert set(seen) == {b"0", b"1", b"2"}, call.text
+        assert max(seen.values()) <= 1 + doubt, call.text
+        assert files(box.spool / "queue") == [], call.text
+        tried += 1
+    print(f"digest: {tried} of {len(changing)} kill points, 0 lost")
+    assert tried > 10

@@ -1,0 +1,220 @@
+"""Many owners' mail as one: fair, never held by who does not answer, nor by what a server cannot stand."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sendmail_py import maillog
+from sendmail_py.mail.envelope import Envelope, Recipient
+from sendmail_py.policy import identity
+from sendmail_py.policy.config import smarthost
+from sendmail_py.policy.masquerade import SenderRules
+from sendmail_py.relay import outcome, transaction
+from sendmail_py.relay.delivery import Via
+from sendmail_py.relay.outcome import Outcome
+from sendmail_py.relay.reply import Reply
+from sendmail_py.relay.transaction import Verdict
+from sendmail_py.shared import peer as peers
+from sendmail_py.shared.copies import Copy
+from sendmail_py.shared.crowd import Crowd
+from sendmail_py.shared.dialect import Offer
+from sendmail_py.shared.frames import Channel
+from sendmail_py.shared.peer import Held, Peer
+
+HOST = smarthost(name="isp", host="127.0.0.1")
+VIA = Via("isp", "here")
+GONE = Outcome(outcome.DEFERRED, "4.4.2", "gone")
+
+
+class World:
+    """Peers without readers, whose mail is at hand already."""
+
+    def __init__(self) -> None:
+        self.ends: list[Channel] = []
+        self.peers: list[Peer] = []
+        self.told: list[str] = []
+
+    def peer(self, uid: int, messages: int, size: int = 100, recipients: int = 1) -> Peer:
+        """An owner with so many messages."""
+        config: Any = SimpleNamespace(
+            identity=SimpleNamespace(domain="example.net", helo="", local_names=[]),
+            masquerade=SimpleNamespace(domain="", also=[], exceptions=[], override="allow", users={}),
+            queue=SimpleNamespace(directory=""),
+        )
+        rules = SenderRules(config, identity.host(config), identity.Person(uid, b"u%d" % uid, ""))
+        mine, theirs = socket.socketpair()
+        self.ends.append(Channel(theirs))
+        made = Peer(uid, Channel(mine), rules, 0, 1 << 20)
+        self.peers.append(made)
+        made.is_dry = True
+        for n in range(messages):
+            envelope = Envelope(b"", [Recipient(b"x@example.org")] * recipients, 1.0)
+            made.ready.append(
+                Held(made, Offer((n, 0), "6B0569ACE7BF", (0, size), envelope), Copy(size), None)
+            )
+        return made
+
+    def crowd(self, *them: Peer, **keywords: Any) -> Crowd:
+        """All of them together."""
+        return Crowd(list(them), [HOST], told=self.told.append, **keywords)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(maillog.log, "sink", lambda line: None)
+    made = World()
+    yield made
+    for one in (*made.ends, *made.peers):
+        one.close()
+
+
+def order(crowd: Crowd, many: int) -> list[int]:
+    """Whose mail the next transactions are."""
+    found = []
+    for _ in range(many):
+        held = crowd.next_transaction(HOST, 0)
+        assert isinstance(held, Held)
+        found.append(held.peer.uid)
+    return found
+
+
+def arrive(crowd: Crowd, held: Any) -> None:
+    """The smart host takes a message."""
+    held.verdicts = [Verdict(transaction.END, Reply(250, [b"ok"]))] * len(held.indices)
+    crowd.judged(held, VIA, HOST)
+
+
+def test_one_message_does_not_wait_for_anybodys_backlog(world: World) -> None:
+    crowd = world.crowd(world.peer(1, 1000), world.peer(2, 1), world.peer(3, 500))
+    assert sorted(order(crowd, 3)) == [1, 2, 3]
+    assert sorted(order(crowd, 4)) == [1, 1, 3, 3]
+
+
+def test_who_sends_much_waits_for_who_sends_little(world: World) -> None:
+    crowd = world.crowd(world.peer(1, 10, size=1 << 20), world.peer(2, 20), world.peer(3, 5, recipients=1000))
+    assert order(crowd, 23).count(2) == 20
+
+
+def test_who_comes_later_gets_no_more_than_the_others(world: World) -> None:
+    first, late = world.peer(1, 100), world.peer(2, 100)
+    entrance: Any = SimpleNamespace(channels=list, newcomers=list)
+    crowd = world.crowd(first, entrance=entrance)
+    order(crowd, 50)
+    entrance.newcomers = lambda: [late] if late not in crowd.peers else []
+    crowd.hear(0.0)
+    assert sorted(order(crowd, 10)) == [1] * 5 + [2] * 5
+
+
+def test_a_reader_that_does_not_answer_holds_nobody_who_has_mail(world: World) -> None:
+    silent = world.peer(1, 0)
+    silent.is_dry = False
+    crowd = world.crowd(silent, world.peer(2, 5))
+    began = time.monotonic()
+    assert order(crowd, 5) == [2] * 5
+    assert time.monotonic() - began < 1.0
+
+
+def test_the_run_waits_for_an_answer_when_there_is_nothing_else_and_not_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Peer.look_at_clock, "__defaults__", (0.2,))
+    silent = world.peer(1, 0)
+    silent.is_dry = False
+    crowd = world.crowd(silent)
+    began = time.monotonic()
+    assert not crowd.prepare(HOST)
+    assert 0.1 < time.monotonic() - began < 5.0
+    assert silent.is_gone
+
+
+def test_nobody_waits_for_an_answer_who_was_asked_to_stop(world: World) -> None:
+    silent = world.peer(1, 0)
+    silent.is_dry = False
+    began = time.monotonic()
+    assert not world.crowd(silent, stop=lambda: True).prepare(HOST)
+    assert time.monotonic() - began < 1.0
+
+
+def test_an_owner_without_more_mail_is_let_go_while_the_others_go_on(world: World) -> None:
+    one, two = world.peer(1, 1), world.peer(2, 5)
+    crowd = world.crowd(one, two)
+    for _ in range(2):
+        arrive(crowd, crowd.next_transaction(HOST, 0))
+    world.ends[0].put([b"none", b"%d" % one.asked])
+    crowd.listen(HOST, 0.0)
+    world.ends[0].put([b"done", b"1234", b"5:6"])
+    crowd.listen(HOST, 0.0)
+    assert world.told == ["done 1 5:6 1234"]
+    assert crowd.peers == [two]
+
+
+def test_the_end_tells_root_of_everybody(world: World) -> None:
+    one, two, three = (world.peer(uid, 0) for uid in (1, 2, 3))
+    crowd = world.crowd(one, two, three)
+    world.ends[0].put([b"none"])  # a lie
+    for end in world.ends[1:]:
+        end.outbox += b""
+    one.listen()
+    two.was_wanted = True
+    for peer in (two, three):
+        peer.end()
+    world.ends[1].put([b"done", b"7", b"1:1"])
+    world.ends[2].put([b"done", b"0", b"2:2"])
+    crowd.end()
+    crowd.dismiss_all("done")
+    assert world.told == ["gone 1", "done 2 1:1 7", "more 3 2:2 0"]  # nothing of the third was ever wanted
+
+
+def test_the_first_owner_in_whose_mail_a_session_ends_waits_and_the_second_is_no_accident(
+    world: World,
+) -> None:
+    one, two, three = world.peer(1, 3), world.peer(2, 3), world.peer(3, 3)
+    crowd = world.crowd(one, two, three)
+    first = crowd.next_transaction(HOST, 0)
+    assert first is not None
+    crowd.charge(first, GONE, VIA)
+    assert crowd.excuses()
+    assert (one.is_aside, one.ready) == (True, [])
+    second = crowd.next_transaction(HOST, 0)
+    assert isinstance(second, Held)
+    crowd.charge(second, GONE, VIA)
+    assert not crowd.excuses()
+    assert not second.peer.is_aside
+
+
+def test_after_mail_that_arrived_another_owner_can_be_the_reason(world: World) -> None:
+    them = [world.peer(uid, 3) for uid in (1, 2, 3)]
+    crowd = world.crowd(*them)
+    for _ in range(2):
+        bad = crowd.next_transaction(HOST, 0)
+        assert bad is not None
+        crowd.charge(bad, GONE, VIA)
+        assert crowd.excuses()
+        arrive(crowd, crowd.next_transaction(HOST, 0))
+    assert sum(one.is_aside for one in them) == 2
+
+
+def test_a_session_that_ends_in_nobodys_mail_is_the_smart_hosts_doing(world: World) -> None:
+    assert not world.crowd(world.peer(1, 3)).excuses()
+
+
+def test_the_cost_of_a_message_counts_its_recipients(world: World) -> None:
+    few, many = world.peer(1, 1), world.peer(2, 1, recipients=100)
+    few.take()
+    many.take()
+    assert many.served - few.served == 99 * peers.RECIPIENT_COST
+
+
+def test_no_descriptor_stays_open(world: World) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    crowd = world.crowd(world.peer(1, 3), world.peer(2, 3))
+    crowd.abandon()
+    for end in world.ends:
+        end.close()
+    assert len(os.listdir("/proc/self/fd")) == before
