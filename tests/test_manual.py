@@ -16,7 +16,7 @@ from sendmail_py.admin import cli
 from sendmail_py.commands import mailq, options
 from sendmail_py.mail.envelope import STATES
 from sendmail_py.policy import explain, schema
-from sendmail_py.spool import breaker, entry, tries
+from sendmail_py.spool import breaker, entry, reading, tries
 
 from support.needs import needs
 
@@ -153,11 +153,11 @@ def errors_raised() -> list[type[errors.SendmailError]]:
 def test_every_record_letter_is_described_and_no_other() -> None:
     compared = [
         node.comparators[0].value
-        for function in (entry.decode, entry.record)
+        for function in (reading.decode, reading.record)
         for node in ast.walk(ast.parse(inspect.getsource(function)))
         if isinstance(node, ast.Compare) and isinstance(node.comparators[0], ast.Constant)
     ]
-    letters = {value.decode() for value in [*compared, *entry.TEXTS] if isinstance(value, bytes)}
+    letters = {value.decode() for value in [*compared, *reading.TEXTS] if isinstance(value, bytes)}
     shown = re.findall(r"^\.It Cm ([A-Z])\b", part(page("sendmail-py-spool.5"), "Records"), re.MULTILINE)
     assert sorted(shown) == sorted(letters)
 
@@ -178,7 +178,7 @@ def test_the_example_of_a_queue_file_can_be_read() -> None:
         r"^(sendmail-py queue file .*?\n\n)(.*?)^END", page("sendmail-py-spool.5"), re.MULTILINE | re.DOTALL
     )
     assert found
-    envelope = entry.decode(found[1].encode()).envelope
+    envelope = reading.decode(found[1].encode()).envelope
     assert (envelope.reverse_path, envelope.rule, envelope.original) == (
         b"greg@isp.example",
         b"users",

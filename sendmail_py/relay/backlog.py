@@ -20,7 +20,7 @@ from sendmail_py.relay.delivery import Delivery
 from sendmail_py.relay.reporter import Reporter
 from sendmail_py.relay.senders import Senders
 from sendmail_py.spool import absorb
-from sendmail_py.spool.entry import DamagedError
+from sendmail_py.spool.reading import DamagedError
 from sendmail_py.spool.tries import MOST_UNKNOWN, Try, is_due
 
 TYPE_CHECKING = False

@@ -18,7 +18,7 @@ from sendmail_py.mail.envelope import DELIVERED, FAILED, RELAYED, UNKNOWN
 from sendmail_py.relay import flush, smarthost
 from sendmail_py.relay.backlog import Rules
 from sendmail_py.relay.delivery import Delivery
-from sendmail_py.spool import entry
+from sendmail_py.spool import entry, reading
 from sendmail_py.spool.claim import SMALL, Claim
 from sendmail_py.spool.draft import Draft
 from sendmail_py.spool.queue import Waiting
@@ -64,7 +64,7 @@ class Direct(Draft):
         """The envelope, as a queue file would have it."""
         if envelope.hold:
             raise UsageError("a message can wait in a queue only, and there is none")
-        self.addressed = entry.decode(entry.encode(envelope)).envelope
+        self.addressed = reading.decode(entry.encode(envelope)).envelope
 
     def write(self, octets: bytes) -> None:
         """Add octets of the message, in wire form."""
@@ -108,7 +108,7 @@ class AtHand(Claim):
 
     def __init__(self, queue_id: str, envelope: Envelope, parts: list[bytes], size: int) -> None:
         super().__init__(-1, queue_id, "", -1)
-        self.entry = entry.Entry(envelope, b"", [])
+        self.entry = reading.Entry(envelope, b"", [])
         self.size = size
         self.parts = parts
         self.content = b"".join(parts) if size <= SMALL else None

@@ -10,8 +10,8 @@ import errno
 import posix
 import stat
 
-from sendmail_py.mail.envelope import OPEN, TODO, Envelope
-from sendmail_py.spool import durable, entry, tries
+from sendmail_py.mail.envelope import OPEN, Envelope
+from sendmail_py.spool import durable, entry, reading, tries
 from sendmail_py.spool.tries import Try
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ def regular(fd: int, name: str) -> posix.stat_result:
     return status
 
 
-def read_entry(fd: int) -> entry.Entry:
+def read_entry(fd: int) -> reading.Entry:
     """The records at the beginning of an open queue file; DamagedError, NewerFormatError."""
     octets = posix.pread(fd, PIECE, 0)
     end = octets.find(entry.END_OF_RECORDS)
@@ -51,9 +51,9 @@ def read_entry(fd: int) -> entry.Entry:
         seen = len(octets) - 1
         octets += piece
         if not piece or len(octets) > entry.LARGEST_RECORDS:
-            raise entry.newer_or_damaged(octets[:64])
+            raise reading.newer_or_damaged(octets[:64])
         end = octets.find(entry.END_OF_RECORDS, max(0, seen))
-    return entry.decode(octets[: end + 2])
+    return reading.decode(octets[: end + 2])
 
 
 class Claim:
@@ -119,7 +119,7 @@ class Claim:
         """Read the records and prove that the file is whole; DamagedError, NewerFormatError."""
         octets = posix.pread(self.fd, PIECE, 0)
         if len(octets) < PIECE and (end := octets.find(entry.END_OF_RECORDS)) >= 0:
-            self.entry = entry.decode(octets[: end + 2])
+            self.entry = reading.decode(octets[: end + 2])
             trailer = self.read_small(octets)
         else:
             self.entry = read_entry(self.fd)
@@ -129,7 +129,7 @@ class Claim:
             checksum = binascii.crc32(piece, checksum)
         self.envelope.eight_bit = trailer.endswith(b" 8\n")
         if trailer != entry.trailer(self.size, checksum, self.envelope.eight_bit):
-            raise entry.DamagedError("length or checksum do not fit")
+            raise reading.DamagedError("length or checksum do not fit")
         if self.tries_name:
             self.tries = tries.read_tries(self.folder, self.tries_name)
 
@@ -151,7 +151,7 @@ class Claim:
         """The size of the message in a file of `length` octets; DamagedError."""
         self.size = length - self.entry.offset - entry.TRAILER_OCTETS
         if self.size < 0:
-            raise entry.DamagedError("the file is cut off")
+            raise reading.DamagedError("the file is cut off")
 
     def chunks(self) -> Iterable[bytes]:
         """The message in pieces of at most 64 KiB (small ones at once)."""
@@ -243,12 +243,7 @@ class Claim:
 
     def write_again(self, fd: int, envelope: Envelope, pieces: Iterator[bytes]) -> None:
         """The whole file: the checksum takes every recipient for TODO."""
-        states = [one.state for one in envelope.recipients]
-        for one in envelope.recipients:
-            one.state = TODO
-        checksum = binascii.crc32(entry.encode(envelope))
-        for one, state in zip(envelope.recipients, states, strict=True):
-            one.state = state
+        checksum = binascii.crc32(entry.encode(envelope, fresh=True))
         durable.write_all(fd, entry.encode(envelope))
         octets, eight_bit = 0, False
         for piece in pieces:

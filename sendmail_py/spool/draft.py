@@ -74,7 +74,7 @@ class Draft:
         records = entry.encode(envelope)
         self.checksum = binascii.crc32(records)
         if len(envelope.having(TODO)) != len(envelope.recipients):
-            self.checksum = entry.decode(records).checksum()
+            self.checksum = binascii.crc32(entry.encode(envelope, fresh=True))
         if envelope.hold:
             self.hold = hold_name(self.queue_id, envelope.hold)
         self.keep(records)

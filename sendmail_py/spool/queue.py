@@ -10,7 +10,7 @@ import posix
 from sendmail_py.errors import SendmailError
 from sendmail_py.mail.envelope import DELIVERED, OPEN, RELAYED, REPORTED, Envelope
 from sendmail_py.mail.envelope import FAILED as FAILED_STATE
-from sendmail_py.spool import durable, entry
+from sendmail_py.spool import durable, entry, reading
 from sendmail_py.spool.claim import FAILED_TRIES, PIECE, Claim, open_message, read_entry
 from sendmail_py.spool.folders import FAILED, QUEUE, open_folder
 from sendmail_py.spool.tries import Try, read_tries
@@ -209,7 +209,7 @@ class Spool:
                 return None
             claim.check()
             claim.owing = bool(claim.envelope.having(FAILED_STATE, RELAYED))
-        except entry.DamagedError as fault:
+        except reading.DamagedError as fault:
             claim.set_aside(self.failed_folder(), str(fault))
             raise
         except (SendmailError, OSError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sendmail_py.errors import CantCreateError
 from sendmail_py.mail.envelope import Envelope, Recipient
-from sendmail_py.spool import draft, entry
+from sendmail_py.spool import draft, reading
 from sendmail_py.spool.breaker import Breaker, Pause
 from sendmail_py.spool.queue import Spool
 from sendmail_py.spool.tries import Try
@@ -173,7 +173,7 @@ def test_a_file_that_is_cut_off_is_set_aside_and_never_sent(spool: Spool, cut: i
     path = f"{spool.directory}/queue/{bad}"
     os.truncate(path, os.stat(path).st_size - cut)
     first, second = spool.listing()
-    with pytest.raises(entry.DamagedError):
+    with pytest.raises(reading.DamagedError):
         spool.claim(first)
     assert spool.claim(second) is not None
     assert names(spool) == [good]
@@ -188,7 +188,7 @@ def test_a_changed_octet_is_noticed(spool: Spool, at: int) -> None:
     octets = bytearray(path.read_bytes())
     octets[at] ^= 1
     path.write_bytes(octets)
-    with pytest.raises(entry.DamagedError):
+    with pytest.raises(reading.DamagedError):
         spool.claim(spool.listing()[0])
 
 
@@ -197,7 +197,7 @@ def test_a_newer_file_stays_where_it_is(spool: Spool) -> None:
     queue_id = queued(Path(spool.directory))
     path = Path(spool.directory) / "queue" / queue_id
     path.write_bytes(path.read_bytes().replace(b"file 1", b"file 9", 1))
-    with pytest.raises(entry.NewerFormatError):
+    with pytest.raises(reading.NewerFormatError):
         spool.claim(spool.listing()[0])
     assert names(spool) == [queue_id]
 
