@@ -48,6 +48,7 @@ DOORS = {
     ("relay.sender_domains", "sendmail_py.relay.receiving"),  # only when DNS is asked
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked
     ("relay.opening", "sendmail_py.relay.dane"),  # only when DNS is asked about certificates
+    ("commands.mailq", "sendmail_py.spool.absorb"),  # only when a flush died while it made a digest
     ("commands.mailq", "sendmail_py.shared.asking"),  # only for root, who sees everybody's queue
     ("commands.sendmail", "sendmail_py.relay.direct"),  # only where there is no queue
     ("commands.shared_run", "sendmail_py.shared.start"),  # only when an owner may have mail that is due

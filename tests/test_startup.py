@@ -26,7 +26,7 @@ CONFIG = {"commands.setting", "policy", "policy.config", "policy.homes", "policy
 CONFIG |= {"policy.smarthosts", "policy.toml"}
 CONFIG |= {"spool", "spool.durable", "spool.shared"}  # where the shared spool has our folder
 SPOOL = {"mail", "mail.envelope", "spool", "spool.durable", "spool.entry", "spool.folders"}
-QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.tries", *SPOOL}
+QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.reading", "spool.tries", *SPOOL}
 
 SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.everyday"}
 SUBMISSION |= {"mail.header"}

@@ -19,6 +19,7 @@ MODULES = {
     "list": "sendmail_py.commands.mailq",
     "aliases": "sendmail_py.commands.newaliases",
     "flush": "sendmail_py.commands.queue_run",
+    "smtp": "sendmail_py.commands.smtp",
 }
 # What the configuration loads when it is big, whatever the command.
 USERS, CONFIG = "users", "sendmail_py.policy.config"

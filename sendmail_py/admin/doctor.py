@@ -19,7 +19,7 @@ from sendmail_py.admin import bundle, check, domains, launcher, setting, shared_
 from sendmail_py.admin.install import package_folder
 from sendmail_py.admin.setting import count, span
 from sendmail_py.errors import EX_CONFIG, EX_OK, EX_UNAVAILABLE, ConfigError, printable
-from sendmail_py.policy import identity
+from sendmail_py.policy import homes, identity
 from sendmail_py.policy.config import Config
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.relay.resolver import Resolver
@@ -66,6 +66,7 @@ def findings(file: str | None, resolver: Resolver | None) -> Iterator[Finding]:
     yield from sender(found)
     if resolver is not None:
         yield from network(found, resolver)
+    yield from health(found)
     yield from queue(found)
 
 
@@ -196,6 +197,17 @@ def network(found: Config, resolver: Resolver) -> Iterator[Finding]:
         yield OK, "DNS: the sender's domain can receive mail, its SPF allows the smart host, EHLO has a name"
 
 
+def health(found: Config) -> Iterator[Finding]:
+    """The smart hosts that rest after a fault, which is bad when no other one is left."""
+    now, known = time.time(), breaker.read(homes.memory(found))
+    resting = [one.name for one in found.smarthosts if one.name in known and known[one.name].until > now]
+    others = "" if len(resting) == len(found.smarthosts) else "; meanwhile mail goes by the others"
+    for name in resting:
+        left, reason = span(known[name].until - now), printable(known[name].reason, 300)
+        text = f"smart host {printable(name, 64)} is left alone for {left} after a fault: {reason}{others}"
+        yield WARN if others else BAD, text
+
+
 def queue(found: Config) -> Iterator[Finding]:
     """What waits, since when, and what holds it up."""
     folder = found.queue.directory
@@ -204,12 +216,6 @@ def queue(found: Config) -> Iterator[Finding]:
     opened = Spool(folder)
     now = time.time()
     waiting = opened.listing()
-    names = {one.name for one in found.smarthosts}
-    for name, pause in breaker.read(folder).items():
-        if name in names and pause.until > now:
-            left = span(pause.until - now)
-            reason = printable(pause.reason, 300)
-            yield BAD, f"smart host {printable(name, 64)} is left alone for {left} after a fault: {reason}"
     failed, reports = opened.count_failed()
     if failed:
         told = f", {reports} of them reports that nobody got" if reports else ""

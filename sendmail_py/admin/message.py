@@ -24,7 +24,7 @@ from sendmail_py.mail.envelope import (
     Recipient,
 )
 from sendmail_py.mail.header import Splitter, date_time
-from sendmail_py.spool import entry
+from sendmail_py.spool import absorb, entry
 from sendmail_py.spool.claim import open_message, read_entry
 from sendmail_py.spool.queue import ID_DIGITS, Listed, Spool, Waiting, is_queue_id
 from sendmail_py.spool.tries import WHOLE_MESSAGE, Try, read_tries
@@ -119,7 +119,7 @@ def every(spool: Spool, failed: bool) -> Iterator[Message]:
 
 def listing(spool: Spool, failed: bool) -> list[Waiting]:
     """The names of all messages in the queue, or of all failed ones, oldest first."""
-    return spool.failed() if failed else spool.listing()
+    return spool.failed() if failed else absorb.listing(spool)
 
 
 def find(spool: Spool, queue_ids: Iterable[str]) -> list[Message]:

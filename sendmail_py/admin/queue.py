@@ -19,6 +19,7 @@ from sendmail_py.admin.message import Message
 from sendmail_py.admin.selection import Selection
 from sendmail_py.admin.setting import count
 from sendmail_py.errors import EX_OK, EX_TEMPFAIL, UsageError, printable
+from sendmail_py.policy import homes
 from sendmail_py.policy.config import Config
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.queue import Spool
@@ -58,7 +59,7 @@ def list_messages(file: str | None, as_json: bool, **given: Any) -> None:
 
 def footnotes(config: Config, spool: Spool, now: float) -> None:
     """Why nothing moves, and what is not in the table."""
-    breaker = Breaker(spool.directory)
+    breaker = Breaker(homes.memory(config))
     for smarthost in config.smarthosts:
         pause = breaker.get(smarthost.name)
         if pause is not None and pause.until > now:

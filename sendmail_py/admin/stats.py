@@ -1,6 +1,6 @@
-"""sendmail-py queue stats: the queue in numbers, for people, programs, monitoring; only names are read.
+"""sendmail-py queue stats: the queue in numbers, for people, programs, monitoring.
 
-The cost is one listing of each folder and a stat(2) for each message.
+The cost is one listing of each folder, a stat(2) for each message, and the envelopes of those that failed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import click
 from sendmail_py.admin import setting
 from sendmail_py.admin.setting import size, span
 from sendmail_py.errors import UsageError, printable
-from sendmail_py.policy import schema
+from sendmail_py.policy import homes, schema
 from sendmail_py.policy.config import Config
-from sendmail_py.spool import refused
+from sendmail_py.spool import absorb, refused
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.queue import Spool, Waiting
 from sendmail_py.spool.tries import is_due
@@ -32,6 +32,7 @@ MEASURES = {
     "held": "messages that wait for their owner or for a time",
     "failed": "messages that failed and are kept",
     "failed_octets": "octets of the messages that failed",
+    "failed_reports": "messages that failed and are reports, so that nobody was told",
     "paused": "smart hosts that are left alone after a fault",
     "refused": "senders that a smart host refused",
 }
@@ -39,10 +40,10 @@ MEASURES = {
 
 def measure(config: Config, spool: Spool, now: float) -> dict[str, int]:
     """All numbers, by name."""
-    listing, failed = spool.listing(), spool.failed()
+    listing, failed = absorb.listing(spool), spool.failed()
     longest = config.queue.retry_max
     arrived = int(listing[0].queue_id, 16) / 65536 if listing else now
-    breaker = Breaker(spool.directory)
+    breaker = Breaker(homes.memory(config))
     pauses = [breaker.get(one.name) for one in config.smarthosts]
     held = [one for one in listing if one.is_held(now)]
     return {
@@ -54,6 +55,7 @@ def measure(config: Config, spool: Spool, now: float) -> dict[str, int]:
         "held": len(held),
         "failed": len(failed),
         "failed_octets": octets(spool.failed_folder, failed),
+        "failed_reports": sum(spool.is_report(one) for one in failed),
         "paused": sum(one is not None and one.until > now for one in pauses),
         "refused": len({sender for _, sender in refused.read(spool.directory)}),
     }
@@ -115,7 +117,7 @@ def as_prometheus(config: Config, spool: Spool, numbers: dict[str, int], now: fl
         yield f"# HELP {metric} {meaning}\n# TYPE {metric} gauge\n{metric} {numbers[name]}"
     metric = "sendmail_py_smarthost_paused_seconds"
     yield f"# HELP {metric} seconds until the smart host is tried again\n# TYPE {metric} gauge"
-    breaker = Breaker(spool.directory)
+    breaker = Breaker(homes.memory(config))
     for one in config.smarthosts:
         pause = breaker.get(one.name)
         left = max(0, int(pause.until - now)) if pause is not None else 0

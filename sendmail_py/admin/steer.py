@@ -21,6 +21,7 @@ from sendmail_py.admin.message import Message
 from sendmail_py.admin.selection import Selection
 from sendmail_py.admin.setting import count
 from sendmail_py.errors import (
+    EX_CANTCREAT,
     EX_DATAERR,
     EX_OK,
     EX_TEMPFAIL,
@@ -35,6 +36,7 @@ from sendmail_py.relay.reporter import Reporter
 from sendmail_py.spool import draft, refused, shared, steering
 from sendmail_py.spool.claim import Claim, open_message
 from sendmail_py.spool.queue import FOREVER, Spool, Waiting
+from sendmail_py.spool.reading import DamagedError, NewerFormatError
 from sendmail_py.spool.steering import BusyError
 
 Step = Callable[[Config, Spool, Message], None]
@@ -77,14 +79,23 @@ def carry_out(config: Config, verb: str, past: str, given: dict[str, Any], step:
         try:
             step(config, spool, message)
         except BusyError as fault:
-            sys.stderr.write(f"sendmail-py: {fault}\n")
-            status = EX_TEMPFAIL
+            told(fault)
+            status = status or EX_TEMPFAIL
+            continue
+        except (DamagedError, NewerFormatError) as fault:  # it hinders no other
+            told(f"{message.queue_id}: {fault}")
+            status = EX_DATAERR
             continue
         maillog.record(message.queue_id, [("status", past)], "by sendmail-py")
         done += 1
     setting.announce(config)
     click.echo(f"{past} {count(done)}")
     return status
+
+
+def told(fault: object) -> None:
+    """One line about a message that a command passed over."""
+    sys.stderr.write(f"sendmail-py: {fault}\n")
 
 
 def in_queue(message: Message) -> Waiting:
@@ -208,22 +219,33 @@ def export(file: str | None, folder: str, **given: Any) -> int:
     chosen.check()
     spool = setting.spool(setting.load(file))
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    copied = 0
+    copied, status = 0, EX_OK
     for message in chosen.find(spool, time.time()):
-        copy(message, f"{folder}/{message.queue_id}")
+        try:
+            copy(message, f"{folder}/{message.queue_id}")
+        except FileExistsError:
+            told(f"{printable(folder)}/{message.queue_id} is there already and stays as it is")
+            status = EX_CANTCREAT
+            continue
+        except FileNotFoundError:  # it was sent meanwhile
+            continue
         copied += 1
     click.echo(f"exported {count(copied)} to {printable(folder)}")
-    return EX_OK
+    return status
 
 
 def copy(message: Message, path: str) -> None:
     """The queue file of a message as a new file, durable."""
-    source = open_message(message.folder(), message.queue_id, os.O_RDONLY)
-    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(source, "rb") as old, open(target, "wb") as new:
-        shutil.copyfileobj(old, new)
-        new.flush()
-        os.fsync(new.fileno())
+    with open(open_message(message.folder(), message.queue_id, os.O_RDONLY), "rb") as old:
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with open(target, "wb") as new:
+                shutil.copyfileobj(old, new)
+                new.flush()
+                os.fsync(new.fileno())
+        except BaseException:
+            os.unlink(path)  # no half of a message is taken for one
+            raise
 
 
 @click.command("import")

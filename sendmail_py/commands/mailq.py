@@ -20,9 +20,13 @@ from sendmail_py.policy import homes
 from sendmail_py.policy.config import Config
 from sendmail_py.spool import refused
 from sendmail_py.spool.breaker import Breaker
-from sendmail_py.spool.queue import Listed, Spool, Waiting
+from sendmail_py.spool.queue import DIGEST, Listed, Spool, Waiting
 from sendmail_py.spool.refused import Refusals
 from sendmail_py.spool.tries import MOST_UNKNOWN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EMPTY = "Mail queue is empty\n"
 HEADER = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
@@ -63,7 +67,7 @@ def own(request: Request, config: Config, total: Total, owner: str = "") -> None
     busy = locked_files()
     hold_unknown, now = config.queue.on_unknown == "hold", time.time()
     write = as_json if request.json else as_text
-    for one in spool.messages():
+    for one in everything(spool, request.program):
         try:
             listed = spool.read(one)
         except (SendmailError, OSError) as fault:
@@ -81,6 +85,23 @@ def own(request: Request, config: Config, total: Total, owner: str = "") -> None
         total.octets += listed.size
     if not request.json:
         sys.stdout.write(failures(request, spool))
+
+
+def everything(spool: Spool, program: str) -> Iterator[Waiting]:
+    """All messages by age, and last those that a digest had hidden when its flush died: they come back."""
+    seen = set()
+    for one in spool.messages():
+        seen.add(one.queue_id)
+        yield one
+    if not any(name.startswith(DIGEST) for name in spool.leftovers):
+        return
+    from sendmail_py.spool import absorb  # noqa: PLC0415 (the door to what hardly ever is needed)
+
+    try:
+        absorb.recover(spool)
+    except OSError as error:
+        sys.stderr.write(f"{program}: messages of an unfinished digest are not shown: {error.strerror}\n")
+    yield from [one for one in spool.messages() if one.queue_id not in seen]
 
 
 def head(total: Total, owner: str) -> None:

@@ -31,9 +31,9 @@ def run(request: Request, stdin_open: bool) -> int:
     person = request.verbose or (posix.isatty(STDERR) and not request.then_flush)
     force = (person or bool(request.only)) and not request.then_flush
     if config.queue.shared:
-        if request.long:
-            raise UsageError("--limit and --wait are for a personal spool")
-        return shared_run.run(request, config, force, person)
+        if limit:
+            raise UsageError("--limit is for a personal spool; in root's flush everybody has a turn")
+        return shared_run.run(request, config, force, person, wait)
     spool = Spool(config.queue.directory)
     if not (asked_for(spool) if force or wait else is_due(config, spool, int(time.time()))):
         return EX_OK

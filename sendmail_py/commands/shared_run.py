@@ -14,16 +14,27 @@ from sendmail_py.policy import homes
 from sendmail_py.policy.config import Config
 from sendmail_py.spool import shared, tenants, tries
 from sendmail_py.spool.breaker import Breaker
+from sendmail_py.spool.queue import Spool
+
+MOMENT = 1.0  # seconds between two looks, with --wait
 
 
-def run(request: Request, config: Config, force: bool, person: bool) -> int:
-    """Flush, or ask root's flush; nothing due costs a look at each owner's folder."""
+def run(request: Request, config: Config, force: bool, person: bool, wait: int) -> int:
+    """Flush, or ask root's flush; nothing due costs a look at each owner's folder.
+
+    For `wait` seconds root goes on, because only the owners know whether their queues are empty; anybody else
+    looks at his own until it is.
+    """
+    until = time.monotonic() + wait
     if posix.geteuid() != 0:
         shared.announce(config.queue.shared, config.queue.directory)
         if person:
             sys.stderr.write(f"{request.program}: root's flush was asked to send your mail\n")
-    elif is_due(config, force):
-        flush(request, config, force, person)
+        spool = Spool(config.queue.directory)
+        while time.monotonic() < until and spool.listing():
+            time.sleep(MOMENT)
+    elif wait or is_due(config, force):
+        flush(request, config, force, person, until)
     return EX_OK
 
 
@@ -46,7 +57,7 @@ def all_rest(config: Config) -> bool:
     return all(pause and not tries.is_due(pause.until, time.time(), longest) for pause in pauses)
 
 
-def flush(request: Request, config: Config, force: bool, person: bool) -> None:
+def flush(request: Request, config: Config, force: bool, person: bool, until: float) -> None:
     """Through the door: only now processes and the network's modules are needed."""
     from sendmail_py.shared import start  # noqa: PLC0415 (the door to root's flush)
 
@@ -54,6 +65,10 @@ def flush(request: Request, config: Config, force: bool, person: bool) -> None:
     stop = signals.watch_for_stop()
     trace = transcript if request.verbose else None
     summary = start.run(config, force=force, only=request.only, stop=stop, trace=trace)
+    while time.monotonic() < until and not stop():
+        time.sleep(MOMENT)
+        if is_due(config, False):
+            summary.add(start.run(config, only=request.only, stop=stop, trace=trace))
     if person:
         tell(request, str(summary))
 

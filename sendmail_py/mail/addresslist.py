@@ -84,8 +84,9 @@ def addresses(text: bytes) -> list[bytes]:
 
 def parse_mailbox(text: bytes) -> bytes:
     """The address of exactly one mailbox; b"" for b"" and b"<>" (null). Raises AddressError."""
-    if not text or is_plain(text):
-        return text
+    bare = text[1:-1] if text[:1] == b"<" and text[-1:] == b">" else text
+    if not bare or is_plain(bare):
+        return bare
     parser = ListParser(text)
     found = parser.mailboxes()
     if len(found) != 1 or parser.grouped:

@@ -14,6 +14,7 @@ from sendmail_py.mail.address import ATOM, PRINTABLE
 
 # What a quoted string may hold here: no backslash, so that the next quote ends it.
 QUOTABLE = PRINTABLE.replace(b"\\", b"").replace(b'"', b"")
+LISTED = ATOM + b"@,"
 NAMED = ATOM + b' "'
 SPACED = ATOM + b'" \t\r\n'
 # Makes of `local@domain,local@domain` one dotted text, in which an empty part shows as two dots.
@@ -33,6 +34,12 @@ def addresses(text: bytes) -> list[bytes] | None:
     marks = line.translate(None, ATOM)
     count = (len(marks) + 1) // 2
     return line.split(b",") if marks == b",".join([b"@"] * count) else None
+
+
+def all_addresses(texts: list[bytes]) -> list[bytes] | None:
+    """The addresses of several address lists, if all have that form and none has names or blanks; else None."""
+    line = b",".join(texts)
+    return None if line.translate(None, LISTED) else addresses(line)
 
 
 def one_line(text: bytes) -> bytes:

@@ -57,6 +57,11 @@ def base_folder(environ: Mapping[str, str], name: str, below: str) -> str:
     return folder.rstrip("/") + below if folder else ""
 
 
+def memory(config: Config) -> str:
+    """The folder where what is known of smart hosts is kept: who rests, what they take."""
+    return STATE if config.queue.shared else config.queue.directory
+
+
 def spool_places(config: Config, system_file: str) -> tuple[str, str]:
     """The folder of the personal spool and "", or "" and the shared spool (sendmail-py-spool(5)).
 

@@ -49,8 +49,6 @@ def misfit_of_line(smarthost: dict[str, Any]) -> tuple[str, str] | None:
         return "host", "a path leads to this machine only; no use for lookup or proxy"
     if host[:1] == "/" and not clear:
         return "tls", 'a socket of this machine has no TLS; say tls = "none"'
-    if smarthost["dane"] and smarthost["lookup"] != "none":
-        return "dane", 'needs the name of the server itself, lookup = "none"'
     if smarthost["require_tls"] and clear:
         return "require_tls", 'of no use with tls = "none"'
     if smarthost["deliver_by"] and smarthost["hold_for"] > smarthost["deliver_by"]:

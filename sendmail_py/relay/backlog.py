@@ -77,13 +77,7 @@ class Backlog:
 
     def look(self) -> list[Waiting]:
         """What may be tried now; digests that a flush which died had begun are brought to an end before."""
-        listing = self.spool.listing()
-        try:
-            if absorb.recover(self.spool):
-                listing = self.spool.listing()
-        except OSError as error:
-            maillog.warning(f"messages of an unfinished digest cannot be put back: {error.strerror}")
-        found = self.due(listing)
+        found = self.due(absorb.listing(self.spool))
         if self.config.queue.coalesce and found:
             found = Coalescing(self.config, self.spool, self.rules).apply(found)
         return found

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
 
 from sendmail_py import maillog
 from sendmail_py.errors import printable
-from sendmail_py.relay.faults import LoginFault
+from sendmail_py.relay import hurry
+from sendmail_py.relay.faults import LoginFault, StoppedFault
+from sendmail_py.relay.hurry import NEVER, Hurry
 from sendmail_py.relay.sasl import Login
 
 TYPE_CHECKING = False
@@ -32,14 +35,17 @@ PASSED_ON = (
 warned: set[str] = set()
 
 
-def login(setting: SmartHost, environ: Mapping[str, str]) -> Login | None:
-    """User and password; None when the smart host wants none. LoginFault when the password cannot be had."""
+def login(setting: SmartHost, environ: Mapping[str, str], stop: Hurry = NEVER) -> Login | None:
+    """User and password; None when the smart host wants none. LoginFault when the password cannot be had.
+
+    StoppedFault when the run is to end before a command has said it.
+    """
     if not setting.user:
         return None
     for key, read in SOURCES:
         if getattr(setting, key):
             try:
-                password = read(setting, environ)
+                password = read(setting, environ, stop)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 raise LoginFault(f"smart host {setting.name}: {key}: {reason(error)}") from None
             return Login(setting.user.encode("utf-8", "surrogateescape"), password)
@@ -68,12 +74,12 @@ def reason(error: Exception) -> str:
     return str(error)
 
 
-def from_file(setting: SmartHost, environ: Mapping[str, str]) -> bytes:
+def from_file(setting: SmartHost, environ: Mapping[str, str], stop: Hurry) -> bytes:
     """First line of a file."""
     return read_secret(setting.password_file)
 
 
-def from_credential(setting: SmartHost, environ: Mapping[str, str]) -> bytes:
+def from_credential(setting: SmartHost, environ: Mapping[str, str], stop: Hurry) -> bytes:
     """First line of a credential that systemd gave to the service (systemd.exec(5), LoadCredential=)."""
     folder = environ.get("CREDENTIALS_DIRECTORY", "")
     if not folder:
@@ -81,7 +87,7 @@ def from_credential(setting: SmartHost, environ: Mapping[str, str]) -> bytes:
     return read_secret(os.path.join(folder, setting.password_credential))
 
 
-def from_environment(setting: SmartHost, environ: Mapping[str, str]) -> bytes:
+def from_environment(setting: SmartHost, environ: Mapping[str, str], stop: Hurry) -> bytes:
     """An environment variable."""
     value = environ.get(setting.password_env, "")
     if not value:
@@ -89,18 +95,37 @@ def from_environment(setting: SmartHost, environ: Mapping[str, str]) -> bytes:
     return first_line(value.encode("utf-8", "surrogateescape"))
 
 
-def from_command(setting: SmartHost, environ: Mapping[str, str]) -> bytes:
+def from_command(setting: SmartHost, environ: Mapping[str, str], stop: Hurry) -> bytes:
     """First line that a command prints; no shell, no input, nothing of its errors is shown."""
-    done = subprocess.run(  # noqa: S603 (the owner of the configuration names the command)
+    running = subprocess.Popen(  # noqa: S603 (the owner of the configuration names the command)
         setting.password_command,
-        check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        timeout=PATIENCE,
         env=environment(environ),
     )
-    return first_line(done.stdout)
+    with running:
+        try:
+            printed = heard(running, time.monotonic() + PATIENCE, stop)
+        except BaseException:
+            running.kill()
+            raise
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, setting.password_command)
+    return first_line(printed)
+
+
+def heard(running: subprocess.Popen[bytes], until: float, stop: Hurry) -> bytes:
+    """What a command printed, until `until` (monotonic seconds); TimeoutExpired, StoppedFault."""
+    while True:
+        left = until - time.monotonic()
+        try:
+            return running.communicate(timeout=left if stop.over else min(left, hurry.MOMENT))[0]
+        except subprocess.TimeoutExpired:
+            if stop():
+                raise StoppedFault("the run was asked to end") from None
+            if left <= hurry.MOMENT:
+                raise
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -108,12 +133,12 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in PASSED_ON if name in environ}
 
 
-def from_configuration(setting: SmartHost, environ: Mapping[str, str]) -> bytes:
+def from_configuration(setting: SmartHost, environ: Mapping[str, str], stop: Hurry) -> bytes:
     """As it stands in the configuration."""
     return first_line(setting.password.encode("utf-8", "surrogateescape"))
 
 
-SOURCES: tuple[tuple[str, Callable[[SmartHost, Mapping[str, str]], bytes]], ...] = (
+SOURCES: tuple[tuple[str, Callable[[SmartHost, Mapping[str, str], Hurry], bytes]], ...] = (
     ("password_file", from_file),
     ("password_command", from_command),
     ("password_credential", from_credential),

@@ -11,6 +11,7 @@ from collections import deque
 
 from sendmail_py import maillog
 from sendmail_py.errors import printable
+from sendmail_py.mail import address
 from sendmail_py.mail.envelope import DELIVERED as MARK_DELIVERED
 from sendmail_py.mail.envelope import FAILED as MARK_FAILED
 from sendmail_py.mail.envelope import RELAYED, TODO, UNKNOWN
@@ -104,14 +105,32 @@ class Delivery:
         """Nothing left to try and nothing in a transaction."""
         return not self.to_try and not self.flying
 
-    def next_transaction(self) -> Transaction:
-        """The next recipients, as many as the server takes at a time."""
-        indices = [self.to_try.popleft() for _ in range(min(self.batch, len(self.to_try)))]
+    def next_transaction(self, most_domains: int = 0) -> Transaction:
+        """The next recipients, as many as the server takes at a time, in no more domains (0: any number)."""
+        if most_domains:
+            indices = self.in_few_domains(most_domains)
+        else:
+            indices = [self.to_try.popleft() for _ in range(min(self.batch, len(self.to_try)))]
         self.flying += 1
         claim = self.claim
         made = Transaction(claim.envelope, indices, claim.size, claim.chunks, self.fit, claim.content)
         made.ending = self.ending
         return made
+
+    def in_few_domains(self, most: int) -> list[int]:
+        """The next recipients, without those of further domains, who keep their places."""
+        domains: set[bytes] = set()
+        chosen: list[int] = []
+        later: list[int] = []
+        for index in self.to_try:
+            domain = domain_of(self.claim.envelope.recipients[index].address)
+            if len(chosen) < self.batch and (domain in domains or len(domains) < most):
+                domains.add(domain)
+                chosen.append(index)
+            else:
+                later.append(index)
+        self.to_try = deque(later)
+        return chosen
 
     def fit(self, stored: Content, wire: Wire) -> Content:
         """The message as a server takes it, made once for all transactions and servers alike."""
@@ -270,8 +289,9 @@ class Delivery:
         if one.kind != outcomes.DEFERRED or one.cause in (outcomes.UNANSWERED, outcomes.THROTTLED):
             return one
         created, lifetime = self.claim.envelope.created, self.rules.lifetime
-        late = trouble.is_expired(created, lifetime, self.tries_of(index) + 1, self.waited(index, now), now)
-        return trouble.expired(one, now - created) if late else one
+        waited = self.waited(index, now)
+        late = trouble.is_expired(created, lifetime, self.tries_of(index) + 1, waited, now)
+        return trouble.expired(one, trouble.age(created, waited, now)) if late else one
 
     def waited(self, index: int, now: float) -> float:
         """Seconds that the recipient was seen to wait."""
@@ -287,6 +307,11 @@ class Delivery:
         unknown = (earlier.unknown if earlier else 0) + 1 if one.cause == outcomes.UNANSWERED else 0
         waited = int(self.waited(index, now))
         return Try(count, int(now + wait), int(now), via.name, one.status, one.text, unknown, waited)
+
+
+def domain_of(recipient: bytes) -> bytes:
+    """The domain of an address in lower case."""
+    return address.split(recipient)[1].lower()
 
 
 def log(queue_id: str, envelope: Envelope, index: int, one: Outcome, via: Via, now: float) -> None:

@@ -147,13 +147,15 @@ class OneMail:
         """Whether there is anything to send."""
         return bool(self.delivery.to_try)
 
-    def next_transaction(self, setting: SmartHost, most_recipients: int) -> Transaction | None:
+    def next_transaction(
+        self, setting: SmartHost, most_recipients: int, most_domains: int = 0
+    ) -> Transaction | None:
         """The next recipients, as many as the server takes at a time."""
         delivery = self.delivery
         if not delivery.to_try:
             return None
         delivery.batch = min(delivery.batch, most_recipients or delivery.batch)
-        return delivery.next_transaction()
+        return delivery.next_transaction(most_domains)
 
     def left(self, setting: SmartHost) -> int:
         """How many messages may still be to send."""

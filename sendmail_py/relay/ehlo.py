@@ -44,7 +44,7 @@ class Server:
         return keyword in self.keywords
 
     def limit(self, name: bytes) -> int:
-        """A number that LIMITS (RFC 9422) announces, RCPTMAX or MAILMAX; 0 when it does not."""
+        """A number that LIMITS (RFC 9422) announces, as RCPTMAX; 0 when it does not."""
         for word in self.keywords.get(b"LIMITS", []):
             key, _, value = word.partition(b"=")
             if key == name:

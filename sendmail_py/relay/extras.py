@@ -1,7 +1,8 @@
 """Parameters of MAIL that configuration or caller ask for: REQUIRETLS, DELIVERBY, FUTURERELEASE, MT-PRIORITY.
 
 What is a promise (REQUIRETLS) is never sent without: the configuration's stops the session, a message's own
-fails the message. What is a wish is left out where the server does not offer it. A message's own counts more.
+fails the message, unless that is a report, which has no other way. What is a wish is left out where the
+server does not offer it. A message's own counts more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.ehlo import Server
 
+REQUIRETLS = b"REQUIRETLS"
 LONGEST_BY = 999_999_999  # seconds, RFC 2852 4
 WISH = re.compile(rb"REQUIRETLS|MT-PRIORITY=-?[0-9]|BY=-?[0-9]{1,9};[NR]T?")  # as a queue file may have it
 
@@ -24,9 +26,9 @@ def agree(setting: SmartHost, server: Server) -> None:
     """Put what is wished and offered into `server.extras` and `server.deliver_by`; RefusedFault."""
     words = []
     if setting.require_tls:  # RFC 8689 4.2.1: not even the sender may be told to such a server
-        if not server.offers(b"REQUIRETLS"):
+        if not server.offers(REQUIRETLS):
             raise RefusedFault("the server does not promise TLS all the way (REQUIRETLS)")
-        words.append(b"REQUIRETLS")
+        words.append(REQUIRETLS)
     if setting.hold_for and server.offers(b"FUTURERELEASE"):  # RFC 4865 4.2
         longest = first_number(server, b"FUTURERELEASE") or LONGEST_BY
         words.append(b"HOLDFOR=%d" % min(setting.hold_for, longest))
@@ -52,8 +54,8 @@ def words(server: Server, envelope: Envelope, now: float) -> list[bytes]:
     """All of them for one message."""
     wishes = {one.partition(b"=")[0]: one for one in envelope.wishes if WISH.fullmatch(one)}
     found = [one for one in server.extras if one.partition(b"=")[0] not in wishes]
-    if b"REQUIRETLS" in wishes:
-        found.append(b"REQUIRETLS")
+    if REQUIRETLS in wishes and (envelope.reverse_path or promises_tls(server)):
+        found.append(REQUIRETLS)
     if b"MT-PRIORITY" in wishes and server.offers(b"MT-PRIORITY"):
         found.append(wishes[b"MT-PRIORITY"])
     if b"BY" in wishes and server.offers(b"DELIVERBY"):
@@ -65,13 +67,18 @@ def words(server: Server, envelope: Envelope, now: float) -> list[bytes]:
 
 def unmet(server: Server, envelope: Envelope, now: float) -> tuple[str, str]:
     """(status, text) of why a message may not be sent to this server, or not any more; ("", "") if it may."""
-    promised = server.secure and server.offers(b"REQUIRETLS")
-    if b"REQUIRETLS" in envelope.wishes and not promised:  # RFC 8689 4.2.1
+    must = REQUIRETLS in envelope.wishes and envelope.reverse_path  # RFC 8689 5: a report goes all the same
+    if must and not promises_tls(server):
         return "5.7.30", "REQUIRETLS support required; the server does not promise TLS all the way"
     left, mode = time_left(envelope, now)
     if left <= 0 and mode[:1] == b"R":  # RFC 2852 4.1.2
         return "5.4.7", "the time within which the message had to be delivered (BY) is over"
     return "", ""
+
+
+def promises_tls(server: Server) -> bool:
+    """Whether the server says that it sends mail on by TLS only, and is the one that it should be."""
+    return server.secure and server.offers(REQUIRETLS)
 
 
 def time_left(envelope: Envelope, now: float) -> tuple[int, bytes]:

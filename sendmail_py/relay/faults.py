@@ -30,6 +30,14 @@ class TransportFault(Fault):
     """Look-up, connect, TLS or the connection itself failed, or a time limit passed."""
 
 
+class AnchorFault(TransportFault):
+    """The certificate is to be verified by the `anchors` (DER), and only by them, in another handshake."""
+
+    def __init__(self, text: str, anchors: list[bytes]) -> None:
+        super().__init__(text)
+        self.anchors = anchors
+
+
 class StoppedFault(Fault):
     """Nobody's fault: the run is to end, and there was no mail in hand yet."""
 

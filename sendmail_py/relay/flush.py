@@ -235,13 +235,17 @@ class Run:
 
     # --- what the sessions ask for, under their lock ---
 
-    def next_transaction(self, most_recipients: int) -> Transaction | None:
+    def next_transaction(self, most_recipients: int, most_domains: int) -> Transaction | None:
         """The next transaction for this smart host."""
         if not self.setting.transport and not self.setting.command:
             self.opened()
         if self.stop() or self.throttled:
             return None
-        return self.mail.next_transaction(self.setting, most_recipients)
+        return self.mail.next_transaction(self.setting, most_recipients, most_domains)
+
+    def put_back(self, new: Transaction, via: Via) -> None:
+        """It is for another session."""
+        self.mail.put_back(new, via)
 
     def prepare(self) -> None:
         """Have a message at hand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from sendmail_py.relay.faults import StoppedFault
@@ -10,6 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import select
     from collections.abc import Callable
+    from typing import TypeVar
+
+    Found = TypeVar("Found")
 
 MOMENT = 0.1  # seconds between looks at whether to stop
 LONGEST = 2_000_000.0  # seconds that poll(2) can count
@@ -43,3 +47,31 @@ def poll(polling: select.poll, until: float, stop: Hurry) -> list[tuple[int, int
         found = polling.poll(wait * 1000 + 1) if wait > 0 else polling.poll(0)
         if found or left <= wait:
             return found
+
+
+def beside(work: Callable[[], Found], stop: Hurry) -> Found:
+    """What `work` returns or raises; StoppedFault when the run is to end before.
+
+    For what knows no such wish, like a look-up: a thread of its own does it and is left behind then. `work`
+    must end by itself, change nothing, and take no lock of ours.
+    """
+    if stop.over:
+        return work()
+    found: list[Found] = []
+    broken: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:  # raised where it was asked for
+            broken.append(error)
+
+    thread = threading.Thread(target=run, name="beside", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(MOMENT)
+        if thread.is_alive() and stop():
+            raise StoppedFault("the run was asked to end")
+    if broken:
+        raise broken[0]
+    return found[0]

@@ -76,7 +76,9 @@ class InHand:
                 self.ready.append(delivery)
         return bool(self.ready)
 
-    def next_transaction(self, setting: SmartHost, most_recipients: int) -> Transaction | None:
+    def next_transaction(
+        self, setting: SmartHost, most_recipients: int, most_domains: int = 0
+    ) -> Transaction | None:
         """The next transaction for a smart host, with as many recipients as it takes (0: it did not say)."""
         self.prepare(setting)
         while self.ready and self.backlog.is_blocked(self.ready[0], setting):
@@ -86,7 +88,7 @@ class InHand:
             return None
         delivery = self.ready[0]
         delivery.batch = min(delivery.batch, most_recipients or delivery.batch)
-        transaction = delivery.next_transaction()
+        transaction = delivery.next_transaction(most_domains)
         self.flying[transaction] = delivery
         if not delivery.to_try:
             self.ready.popleft()

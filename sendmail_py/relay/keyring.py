@@ -10,6 +10,7 @@ import os
 
 from sendmail_py.relay import credentials, tls
 from sendmail_py.relay.faults import Fault, LoginFault, TransportFault
+from sendmail_py.relay.hurry import NEVER, Hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ class Keyring:
         self.logins: dict[tuple[str, str], Login | Fault | None] = {}
         self.contexts: dict[tuple[str, bool], ssl.SSLContext | Fault] = {}
 
-    def fill(self, smarthosts: Iterable[SmartHost]) -> None:
-        """Read everything now; what cannot be had is told when a session needs it."""
+    def fill(self, smarthosts: Iterable[SmartHost], stop: Hurry = NEVER) -> None:
+        """Read everything now; what cannot be had is told when a session needs it. StoppedFault."""
         for setting in smarthosts:
             for kind in (SERVER, PROXY):
                 try:
-                    self.login(setting, kind)
+                    self.login(setting, kind, stop)
                 except LoginFault as fault:
                     self.logins[setting.name, kind] = fault
             for pinned in () if setting.tls == "none" else (False, True):
@@ -47,14 +48,14 @@ class Keyring:
                 except TransportFault as fault:
                     self.contexts[setting.name, pinned] = fault
 
-    def login(self, setting: SmartHost, kind: str = SERVER) -> Login | None:
-        """User and password for the server or the proxy, None when it wants none; LoginFault."""
+    def login(self, setting: SmartHost, kind: str = SERVER, stop: Hurry = NEVER) -> Login | None:
+        """User and password for server or proxy, None when it wants none; LoginFault, StoppedFault."""
         key = (setting.name, kind)
         if key not in self.logins:
-            for_proxy = kind == PROXY
-            self.logins[key] = (
-                credentials.proxy_login(setting) if for_proxy else credentials.login(setting, self.environ)
-            )
+            if kind == PROXY:
+                self.logins[key] = credentials.proxy_login(setting)
+            else:
+                self.logins[key] = credentials.login(setting, self.environ, stop)
         found = self.logins[key]
         if isinstance(found, Fault):
             raise LoginFault(str(found))

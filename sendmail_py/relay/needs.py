@@ -64,8 +64,10 @@ if TYPE_CHECKING:
         def prepare(self, setting: SmartHost) -> bool:
             """Have a message for that smart host at hand; whether there is one."""
 
-        def next_transaction(self, setting: SmartHost, most_recipients: int) -> Transaction | None:
-            """The next one, None when there is none now."""
+        def next_transaction(
+            self, setting: SmartHost, most_recipients: int, most_domains: int = 0
+        ) -> Transaction | None:
+            """The next one, None when there is none now; 0 recipients or domains: as many as there are."""
 
         def left(self, setting: SmartHost) -> int:
             """How many messages may still be to send."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 
-from sendmail_py.relay import chunking, extras, keyring, smarthost, smtp, transport
-from sendmail_py.relay.faults import Fault, LoginFault, StoppedFault, TransportFault
+from sendmail_py.relay import chunking, extras, hurry, keyring, smarthost, smtp, transport
+from sendmail_py.relay.faults import AnchorFault, Fault, LoginFault, StoppedFault, TransportFault
 from sendmail_py.relay.hurry import Hurry
 from sendmail_py.relay.keyring import Keyring
 from sendmail_py.relay.session import Session
@@ -32,13 +32,14 @@ class Opener:
     """What the sessions of a run have in common.
 
     helo      our name for EHLO, b"" for our address
+    anchors   by endpoint, the authorities (DER) that its TLSA records were found to name
     servers   what is known of servers from earlier sessions
     trace     is given the transcript
     keys      logins and certificates
     stop      whether the run is to end: then nobody waits for a server before there is mail in hand
     """
 
-    __slots__ = ("helo", "keys", "servers", "stop", "trace")
+    __slots__ = ("anchors", "helo", "keys", "servers", "stop", "trace")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Opener:
         keys: Keyring | None = None,
     ) -> None:
         self.helo = helo
+        self.anchors: dict[tuple[str, int], list[bytes]] = {}
         self.servers = servers
         self.trace = trace
         self.keys = keys or Keyring()
@@ -55,11 +57,12 @@ class Opener:
 
     def reach(self, setting: SmartHost, backlog: Backlog) -> tuple[Session, Server]:
         """A session that is ready for mail from `backlog`; the last Fault when no endpoint gives one."""
-        login = self.keys.login(setting)
+        stop = Hurry(self.stop)
+        login = self.keys.login(setting, stop=stop)
         last: Fault = TransportFault(f"{setting.host}: nowhere to connect to")
-        for endpoint in smarthost.endpoints(setting):
+        for endpoint in endpoints(setting, stop):
             try:
-                return self.open(setting, endpoint, login, backlog)
+                return self.open(setting, endpoint, login, backlog, stop)
             except (LoginFault, StoppedFault):
                 raise
             except Fault as fault:
@@ -67,31 +70,42 @@ class Opener:
         raise last
 
     def open(
-        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog
+        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog, stop: Hurry
     ) -> tuple[Session, Server]:
         """A session with one endpoint; another one when the server did not survive our question."""
-        hurry = Hurry(self.stop)
-        session, server = self.enter(setting, endpoint, login, backlog, hurry)
+        session, server = self.enter(setting, endpoint, login, backlog, stop)
         try:
             self.find_out(setting.name, session, server)
         except BaseException as fault:
             session.close()
             if not isinstance(fault, Fault) or isinstance(fault, StoppedFault):
                 raise
-            session, server = self.enter(setting, endpoint, login, backlog, hurry)
-        hurry.over = True
+            session, server = self.enter(setting, endpoint, login, backlog, stop)
+        stop.over = True
         return session, server
 
     def enter(
-        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog, hurry: Hurry
+        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog, stop: Hurry
+    ) -> tuple[Session, Server]:
+        """Connect, encrypt, log in; twice when an authority that TLSA names is to verify the server."""
+        try:
+            return self.enter_once(setting, endpoint, login, backlog, stop)
+        except AnchorFault as fault:
+            self.anchors[endpoint.host, endpoint.port] = fault.anchors
+            return self.enter_once(setting, endpoint, login, backlog, stop)
+
+    def enter_once(
+        self, setting: SmartHost, endpoint: Endpoint, login: Login | None, backlog: Backlog, stop: Hurry
     ) -> tuple[Session, Server]:
         """Connect, encrypt, log in."""
-        tlsa = trusted(setting, endpoint)
+        tlsa = trusted(setting, endpoint, stop)
         proxy_login = self.keys.login(setting, keyring.PROXY)
-        connection = transport.connect(setting, endpoint.host, endpoint.port, hurry, proxy_login)
+        connection = transport.connect(setting, endpoint.host, endpoint.port, stop, proxy_login)
         connection.tlsa = tlsa
+        connection.anchors = self.anchors.get((endpoint.host, endpoint.port), []) if tlsa else []
         connection.context = self.keys.context
-        session = Session(connection, setting, endpoint.name, backlog, self.trace)
+        name = endpoint.host if tlsa else endpoint.name  # RFC 7672 3.2.2: it is proven that this is the host
+        session = Session(connection, setting, name, backlog, self.trace)
         wish = smtp.Wish(
             self.helo or connection.local_literal,
             implicit=setting.tls == "implicit",
@@ -127,10 +141,17 @@ class Opener:
         server.drops_chunks = known.chunks and chunking.is_possible(server)
 
 
-def trusted(setting: SmartHost, endpoint: Endpoint) -> list[Tlsa]:
+def endpoints(setting: SmartHost, stop: Hurry) -> list[Endpoint]:
+    """Where to connect; DNS is given up as soon as the run is to end."""
+    if setting.lookup == "none":
+        return smarthost.endpoints(setting)
+    return hurry.beside(lambda: smarthost.endpoints(setting), stop)
+
+
+def trusted(setting: SmartHost, endpoint: Endpoint, stop: Hurry) -> list[Tlsa]:
     """What DNSSEC says about the server's certificate, if anybody wants to know."""
-    if not setting.dane:
+    if not setting.dane or not endpoint.is_certain:
         return []
     from sendmail_py.relay import dane  # noqa: PLC0415 (a named door: dnspython costs more than all the rest)
 
-    return dane.records(endpoint.host, endpoint.port)
+    return hurry.beside(lambda: dane.records(endpoint.host, endpoint.port), stop)

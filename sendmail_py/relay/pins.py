@@ -1,6 +1,7 @@
 """Certificates and keys that are trusted for themselves: fingerprints (SHA-256) and TLSA records (RFC 6698).
 
-Guarantee: what is not equal, in constant time, to one of the pins is a TransportFault.
+Guarantee: what is not equal, in constant time, to one of the pins is a TransportFault. A record that names an
+authority among the presented certificates decides only after OpenSSL has built the chain from it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from sendmail_py.relay.faults import TransportFault
+from sendmail_py.relay.faults import AnchorFault, TransportFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SEQUENCE, VERSION = 0x30, 0xA0
 BEFORE_KEY = 5  # serial number, signature, issuer, validity, subject (RFC 5280 4.1)
 HASHES = {1: "sha256", 2: "sha512"}
-DANE_EE = 3
+DANE_TA, DANE_EE = 2, 3  # RFC 7218
 
 
 class Tlsa:
@@ -33,12 +34,9 @@ class Tlsa:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it names the server's own certificate in a way that we know.
-
-        Usage 2 would need the whole chain, which Python's ssl does not give before 3.13; 0 and 1 are not for
-        mail (RFC 7672 3.1).
-        """
-        return self.usage == DANE_EE and self.selector in (0, 1) and self.matching in (0, *HASHES)
+        """Whether it names a certificate in a way that we know; 0 and 1 are not for mail (RFC 7672 3.1)."""
+        usages, matchings = (DANE_TA, DANE_EE), (0, *HASHES)
+        return self.usage in usages and self.selector in (0, 1) and self.matching in matchings
 
     def fits(self, certificate: bytes) -> bool:
         """Whether it names this certificate (DER)."""
@@ -52,15 +50,37 @@ def are_set(setting: SmartHost, records: list[Tlsa]) -> bool:
     return bool(setting.fingerprint or setting.key_fingerprint or records)
 
 
-def check(setting: SmartHost, records: list[Tlsa], certificate: bytes | None) -> None:
-    """TransportFault unless the server's certificate (DER) is what all kinds of pins that are set say."""
-    octets = certificate or b""
+def check(setting: SmartHost, records: list[Tlsa], presented: list[bytes]) -> None:
+    """TransportFault unless the server's certificate is what all kinds of pins that are set say.
+
+    presented   the server's certificate (DER) and those that it sent with it
+    """
+    octets = presented[0] if presented else b""
     if setting.fingerprint:
         compare("fingerprint", octets, setting.fingerprint)
     if setting.key_fingerprint:
         compare("fingerprint of the key", public_key(octets), setting.key_fingerprint)
-    if records and not any(one.fits(octets) for one in records):
+    if records and not any(one.usage == DANE_EE and one.fits(octets) for one in records):
+        found = anchors(records, presented[1:])
+        if found:
+            raise AnchorFault("certificate verify failed: its authority is not verified yet", found)
         raise TransportFault("certificate verify failed: no TLSA record names it")
+
+
+def anchors(records: list[Tlsa], above: list[bytes]) -> list[bytes]:
+    """The authorities that TLSA records name (RFC 7671 5.2): those presented, or in the record itself."""
+    naming = [one for one in records if one.usage == DANE_TA]
+    found = [octets for octets in above if any(one.fits(octets) for one in naming)]
+    whole = [one.data for one in naming if not one.selector and not one.matching and is_certificate(one.data)]
+    return found or whole
+
+
+def is_certificate(octets: bytes) -> bool:
+    """Whether it looks like one."""
+    try:
+        return bool(public_key(octets))
+    except TransportFault:
+        return False
 
 
 def compare(what: str, octets: bytes, wanted: str) -> None:

@@ -16,13 +16,13 @@ from sendmail_py.errors import SendmailError, printable
 from sendmail_py.mail import address, header
 from sendmail_py.mail.envelope import DELIVERED, FAILED, OPEN, RELAYED, REPORTED, Envelope, Recipient
 from sendmail_py.policy import identity, masquerade, validity
-from sendmail_py.relay import bounce
+from sendmail_py.relay import bounce, extras, trouble
 from sendmail_py.spool import draft, durable, promise, upkeep, usage
 from sendmail_py.spool.upkeep import DAY, changed, touch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sendmail_py.policy.config import Config
     from sendmail_py.spool.claim import Claim
@@ -105,9 +105,11 @@ class Reporter:
         """One report for a message that waits too long; the promise stays and says that it was made."""
         envelope, after = claim.envelope, self.config.queue.warn_after
         waiting = indices(envelope, *OPEN)
-        if not after or not waiting or self.clock() - envelope.created < after:
+        if not after or not waiting:
             return
         seen = max([claim.tries[i].waited for i in waiting if i in claim.tries], default=0)
+        if trouble.age(envelope.created, seen, self.clock()) < after:
+            return
         asked = [i for i in waiting if i in claim.tries and wants(envelope.recipients[i], b"DELAY")]
         if not asked or seen < after / 2 or not self.may_report(envelope):  # half: see trouble.is_expired
             return
@@ -132,7 +134,7 @@ class Reporter:
         report = bounce.Report(action, claim.queue_id, envelope, about, claim.tries)
         report.until = envelope.created + self.config.queue.lifetime
         report.whole = action == bounce.FAILED and self.comes_back_whole(claim, about)
-        new = self.begin(envelope.reverse_path)
+        new = self.begin(envelope.reverse_path, [one for one in envelope.wishes if one == extras.REQUIRETLS])
         try:
             for piece in bounce.compose(report, self.sender(new.queue_id), original(claim, report.whole)):
                 new.write(piece)
@@ -143,20 +145,28 @@ class Reporter:
         self.log(new.queue_id, envelope.reverse_path, f"{action} report about {claim.queue_id}")
 
     def comes_back_whole(self, claim: Claim, about: list[int]) -> bool:
-        """RET=FULL is honoured (RFC 3461 4.3) unless the message was too big, or the report would be."""
+        """RET=FULL is honoured (RFC 3461 4.3) unless the message was too big, or the report would be.
+
+        Nor does what was to travel by TLS only (RFC 8689 5).
+        """
+        if extras.REQUIRETLS in claim.envelope.wishes:
+            return False
+        if any(one.require_tls for one in self.config.smarthosts):
+            return False
         if claim.envelope.ret != b"FULL" or claim.size + ROOM > self.config.queue.max_message:
             return False
         return not any(claim.tries[i].status in TOO_BIG for i in about if i in claim.tries)
 
     # --- messages of ours ---
 
-    def begin(self, to: bytes) -> Draft:
+    def begin(self, to: bytes, wishes: Sequence[bytes] = ()) -> Draft:
         """A draft with the envelope of a report: the null reverse-path (RFC 3461 6.1)."""
         now = self.clock()
         new = draft.begin(self.spool.directory, int(now * 1e9))
         envelope = Envelope(b"", [Recipient(to, b"NEVER")], now)
         person = identity.of(os.geteuid())
         envelope.uid, envelope.login = person.uid, person.login
+        envelope.wishes = [*wishes]
         new.envelope(envelope)
         return new
 

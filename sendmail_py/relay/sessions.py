@@ -16,7 +16,7 @@ import time
 
 from sendmail_py import maillog
 from sendmail_py.relay import chunking, local, maildir, program, smtp, transaction
-from sendmail_py.relay.delivery import Via
+from sendmail_py.relay.delivery import Via, domain_of
 from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import Fault
 
@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     class Mail(Protocol):
         """What the sessions need of a run (flush.Run); every call is made under the lock."""
 
-        def next_transaction(self, most_recipients: int) -> Transaction | None:
+        def next_transaction(self, most_recipients: int, most_domains: int) -> Transaction | None:
             """The next one, None when there is none now."""
+
+        def put_back(self, new: Transaction, via: Via) -> None:
+            """It is for another session."""
 
         def prepare(self) -> None:
             """Have a message at hand."""
@@ -164,12 +167,16 @@ class Channel:
     given            transactions so far, `flying` how many of them are not judged
     most_messages    how many the server or the configuration allows in one session, 0 for all
     most_recipients  how many recipients the server takes in one transaction, 0 if it did not say
+    most_domains     in how many domains the recipients of one session may be, 0 if it did not say
+    domains          those so far
     """
 
     __slots__ = (
         "counted",
+        "domains",
         "flying",
         "given",
+        "most_domains",
         "most_messages",
         "most_recipients",
         "session",
@@ -183,7 +190,8 @@ class Channel:
         self.via: Via
         self.given = self.flying = 0
         self.most_messages = sessions.setting.max_messages_per_session
-        self.most_recipients = 0
+        self.most_recipients = self.most_domains = 0
+        self.domains: set[bytes] = set()
         self.counted = 0.0  # seconds of waiting that are in sessions.waited
 
     def play(self, session: Session, server: Server) -> Fault | None:
@@ -192,6 +200,7 @@ class Channel:
         self.via = Via(self.sessions.setting.name, session.line.peer, server.offers(b"DSN"))
         self.counted = session.waited
         self.most_recipients = server.limit(b"RCPTMAX")
+        self.most_domains = server.limit(b"RCPTDOMAINMAX")
         said = server.limit(b"MAILMAX")
         self.most_messages = min(said or self.most_messages, self.most_messages or said)
         try:
@@ -232,12 +241,24 @@ class Channel:
         if wait and (self.flying or not self.wait(wait)):
             return None
         with sessions.lock:
-            new = sessions.mail.next_transaction(self.most_recipients)
+            new = sessions.mail.next_transaction(self.most_recipients, self.most_domains)
+            if new is not None and self.most_domains and not self.is_room_for(new):
+                sessions.mail.put_back(new, self.via)
+                self.most_messages = self.given
+                return None
             if new is not None:
                 sessions.pace.take()
                 self.given += 1
                 self.flying += 1
         return new
+
+    def is_room_for(self, new: Transaction) -> bool:
+        """Whether the session may have its domains too (RFC 9422 5.3); the first one goes in any case."""
+        domains = self.domains | {domain_of(one.address) for one in new.recipients}
+        if self.given and len(domains) > self.most_domains:
+            return False
+        self.domains = domains
+        return True
 
     def wait(self, seconds: float) -> bool:
         """Wait for the rate; False when that takes too long, or the run is to end."""

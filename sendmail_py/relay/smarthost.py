@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 
 class Endpoint:
-    """Where to connect: `host` (name or address), `port`, and the `name` that the certificate must be for."""
+    """Where to connect: `host` (name or address), `port`, and the `name` that the certificate must be for.
 
-    __slots__ = ("host", "name", "port")
+    is_certain: nobody but the configuration, or DNS that is proven, chose the host.
+    """
 
-    def __init__(self, host: str, port: int, name: str) -> None:
+    __slots__ = ("host", "is_certain", "name", "port")
+
+    def __init__(self, host: str, port: int, name: str, is_certain: bool = True) -> None:
+        self.is_certain = is_certain
         self.host = host
         self.port = port
         self.name = name
@@ -32,10 +36,13 @@ def endpoints(setting: SmartHost) -> list[Endpoint]:
     from sendmail_py.relay import mx  # noqa: PLC0415 (a named door: dns.resolver costs more than all the rest)
 
     if setting.lookup == "mx":
-        found = [(target, setting.port) for target in mx.exchangers(host)]
+        exchangers = mx.exchangers(host)
+        is_certain = isinstance(exchangers, mx.Proven)
+        found = [(target, setting.port) for target in exchangers]
     else:
         found = mx.services(host, "_submissions" if setting.tls == "implicit" else "_submission")
-    return [Endpoint(target, port, certificate_name(host, target)) for target, port in found]
+        is_certain = isinstance(found, mx.Proven)
+    return [Endpoint(target, port, certificate_name(host, target), is_certain) for target, port in found]
 
 
 def certificate_name(domain: str, target: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 
 from sendmail_py.errors import printable
 from sendmail_py.relay.faults import TransportFault
@@ -22,15 +23,18 @@ VERSIONS = {
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
 
+ENCODING_DER = 2  # X509_FILETYPE_ASN1
+
 # Where systems keep their CA certificates when this Python's OpenSSL was built to look elsewhere.
 CA_FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs")
 CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def context(setting: SmartHost, pinned: bool) -> ssl.SSLContext:
+def context(setting: SmartHost, pinned: bool, anchors: list[bytes] | None = None) -> ssl.SSLContext:
     """The context for one smart host; TransportFault when a file that it names is of no use.
 
     pinned   whether pins.check decides about the certificate
+    anchors  the authorities (DER), roots or not, that are trusted in place of all others
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name
     made.minimum_version = VERSIONS[setting.min_tls]
@@ -38,6 +42,9 @@ def context(setting: SmartHost, pinned: bool) -> ssl.SSLContext:
         if pinned:
             made.check_hostname = False
             made.verify_mode = ssl.CERT_NONE  # pins.check replaces it
+        elif anchors:
+            made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # RFC 7671 5.2: whoever signed them
+            made.load_verify_locations(cadata=b"".join(anchors))
         else:
             load_authorities(made, setting)
         if setting.client_cert:
@@ -46,6 +53,15 @@ def context(setting: SmartHost, pinned: bool) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         raise TransportFault(f"certificate files of smart host {setting.name}: {words(error)}") from None
     return made
+
+
+def presented(secured: ssl.SSLSocket) -> list[bytes]:
+    """The server's certificate and those that it sent with it (DER), verified or not."""
+    if sys.version_info >= (3, 13):
+        return list(secured.get_unverified_chain())
+    # What 3.13 made public has been there since 3.10.
+    chain = secured._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+    return [one.public_bytes(ENCODING_DER) for one in chain or ()]
 
 
 def load_authorities(made: ssl.SSLContext, setting: SmartHost) -> None:

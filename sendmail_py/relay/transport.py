@@ -45,12 +45,14 @@ class Connection:
 
     loopback  whether nobody but this machine can listen
     tlsa      records that DNSSEC proves, in place of CAs (dane.py)
+    anchors   the authorities (DER) that they were found to name
     sent      octets that were handed to the system so far, the handshake not counted
     stop      whether nobody wants to wait any more
     context   gives the TLS context for a setting, and whether pins decide
     """
 
     __slots__ = (
+        "anchors",
         "context",
         "doing",
         "encrypted",
@@ -72,6 +74,7 @@ class Connection:
         self.sent = 0
         self.stop = NEVER
         self.tlsa: list[pins.Tlsa] = []
+        self.anchors: list[bytes] = []
         self.context: Callable[[SmartHost, bool], ssl.SSLContext] = tls.context
         if sock.family == socket.AF_UNIX:
             self.local, self.loopback, self.peer = "127.0.0.1", True, host
@@ -132,8 +135,11 @@ class Connection:
         return octets
 
     def start_tls(self, setting: SmartHost, name: str, deadline: float) -> None:
-        """The handshake; `name` is what the certificate must be for."""
-        context = self.context(setting, pins.are_set(setting, self.tlsa))
+        """The handshake; `name` is what the certificate must be for. AnchorFault: do it again."""
+        if self.anchors:
+            context = tls.context(setting, False, self.anchors)
+        else:
+            context = self.context(setting, pins.are_set(setting, self.tlsa))
         try:
             # A host name that is no domain name at all is a ValueError (UnicodeError) of the ssl module.
             self.sock = secured = context.wrap_socket(
@@ -144,7 +150,7 @@ class Connection:
         except (OSError, ValueError) as error:
             raise TransportFault(tls.words(error)) from None
         if pins.are_set(setting, self.tlsa):
-            pins.check(setting, self.tlsa, secured.getpeercert(binary_form=True))
+            pins.check(setting, [] if self.anchors else self.tlsa, tls.presented(secured))
 
     def handshake(self, secured: ssl.SSLSocket, deadline: float) -> None:
         """Until done or late."""

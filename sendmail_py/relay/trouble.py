@@ -180,7 +180,16 @@ def is_expired(created: float, lifetime: float, tries: int, waited: float, now: 
     clock that jumps by years cannot fail a message. `created`, `now` seconds since the epoch, `lifetime`,
     `waited` (see waited_until) seconds.
     """
-    return now - created > lifetime and tries >= FEWEST_TRIES and waited >= lifetime / 2
+    return age(created, waited, now) > lifetime and tries >= FEWEST_TRIES and waited >= lifetime / 2
+
+
+def age(created: float, waited: float, now: float) -> float:
+    """Seconds since a message came, as far as the clock can tell.
+
+    When it says that the message has not come yet, it was wrong then or is wrong now: what was seen to go by
+    counts.
+    """
+    return now - created if now >= created else waited
 
 
 def waited_until(waited: float, last: float, now: float, lifetime: float) -> float:

@@ -57,7 +57,7 @@ class Crowd:
         self.stop = stop
         self.entrance = entrance
         self.told = told
-        self.most = 0  # recipients that the smart host takes in a transaction
+        self.most = (0, 0)  # recipients that the smart host takes in a transaction, and domains
         self.counts = {outcome.DELIVERED: 0, outcome.DEFERRED: 0, outcome.FAILED: 0}
         self.damaged = 0
         self.flying = 0
@@ -81,10 +81,15 @@ class Crowd:
                 self.listen(setting, TURN)
             return bool(self.ready())
 
-    def next_transaction(self, setting: SmartHost, most_recipients: int) -> Transaction | None:
+    def next_transaction(
+        self, setting: SmartHost, most_recipients: int, most_domains: int = 0
+    ) -> Transaction | None:
         """The next one of the owner who has cost least."""
         with self.lock:
-            self.most = most_recipients
+            if self.most != (most_recipients, most_domains):
+                self.most = (most_recipients, most_domains)
+                for peer in self.peers:
+                    peer.put_back()  # what is at hand may be too much
             if not self.prepare(setting):
                 return None
             held = min(self.ready(), key=lambda one: one.served).take()
@@ -222,7 +227,7 @@ class Crowd:
     def give_up(self, setting: SmartHost) -> None:
         """That smart host is of no use in this run."""
         self.usable = [one for one in self.usable if one is not setting]
-        self.most = 0
+        self.most = (0, 0)
         for peer in self.peers:
             peer.leave(setting)
 

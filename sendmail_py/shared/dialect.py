@@ -2,7 +2,9 @@
 
 Relay to reader, after the first one, which brings the settings:
 
-    want NAME MANY MOST        offer up to MANY more transactions for NAME, with MOST recipients (0: 100);
+    want NAME MANY MOST DOMAINS
+                               offer up to MANY more transactions for NAME, with MOST recipients (0: 100) in
+                               DOMAINS domains (0: any number);
                                answered, in turn, by as many `mail` and `none`
     sent N                     an octet of transaction N may be on its way to the smart host from now on
     judged N VIA TAKEN V*      the verdicts, one for each recipient; TAKEN: MAIL was accepted

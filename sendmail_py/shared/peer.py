@@ -111,7 +111,7 @@ class Peer:
         except FrameError as fault:
             self.fail(fault)
 
-    def want(self, setting: SmartHost, depth: int, most: int) -> None:
+    def want(self, setting: SmartHost, depth: int, most: tuple[int, int]) -> None:
         """Have it offer as many transactions as keep `depth` of them at hand."""
         missing = (1 if self.is_big else depth) - self.asked - len(self.ready)
         if missing > 0 and not (self.is_dry or self.is_gone or self.is_ending or self.is_aside):
@@ -119,7 +119,7 @@ class Peer:
                 self.since = time.monotonic()
             self.asked += missing
             self.was_wanted = True
-            self.tell([b"want", setting.name.encode(), b"%d" % missing, b"%d" % most])
+            self.tell([b"want", setting.name.encode(), b"%d" % missing, *[b"%d" % one for one in most]])
 
     def take(self) -> Held:
         """Its next transaction, which a session begins now."""

@@ -85,7 +85,7 @@ class Reader:
         while self.wanted:
             transaction = None
             if setting is not None and len(self.offered) < MOST_OPEN:
-                transaction = self.in_hand.next_transaction(setting, number(frame[3]))
+                transaction = self.in_hand.next_transaction(setting, number(frame[3]), number(frame[4]))
             if transaction is None or setting is None:
                 self.channel.put([b"none", b"%d" % self.wanted])
                 self.wanted = 0

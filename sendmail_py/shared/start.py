@@ -19,6 +19,8 @@ from sendmail_py import maillog
 from sendmail_py.policy import homes
 from sendmail_py.relay import flush, keyring
 from sendmail_py.relay.backlog import Rules
+from sendmail_py.relay.faults import StoppedFault
+from sendmail_py.relay.hurry import Hurry
 from sendmail_py.shared import frames, rights, settings
 from sendmail_py.shared.frames import Channel, FrameError
 from sendmail_py.shared.relay import Relay
@@ -27,6 +29,7 @@ from sendmail_py.shared.settings import Wish
 from sendmail_py.shared.turns import Turns
 from sendmail_py.spool import shared, tenants
 from sendmail_py.spool.breaker import Breaker
+from sendmail_py.spool.servers import MOST, Servers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +93,8 @@ class RootRun:
 
     def all(self, summary: Summary) -> Summary:
         """Slice after slice, until nobody has mail that is due."""
-        self.keys.fill(flush.find_usable(self.config, self.state, self.rules))
+        with contextlib.suppress(StoppedFault):  # then the run is over before it has begun
+            self.keys.fill(flush.find_usable(self.config, self.state, self.rules), Hurry(self.stop))
         maillog.open_now()
         while not self.stop():
             usable = flush.find_usable(self.config, self.state, self.rules)
@@ -101,15 +105,16 @@ class RootRun:
             if owners:
                 Slice(self, usable, summary).play(owners)
                 tenants.write_due(self.due, self.turns.known)
-                self.publish_pauses()
+                self.publish()
             elif self.turns.rest():
                 time.sleep(MOMENT)
             else:
                 break
         return summary
 
-    def publish_pauses(self) -> None:
-        """What the relay knows of smart hosts that rest, where everybody's mailq can read it."""
+    def publish(self) -> None:
+        """What the relay knows of smart hosts, where everybody's mailq and sendmail can read it."""
+        self.publish_servers()
         known, told = Breaker(self.state), Breaker(homes.STATE)
         for setting in self.config.smarthosts:
             pause = known.get(setting.name)
@@ -118,6 +123,16 @@ class RootRun:
                 os.chmod(f"{homes.STATE}/pauses", 0o644)
             elif told.get(setting.name) is not None:
                 told.clear(setting.name)
+
+    def publish_servers(self) -> None:
+        """How big a message they take."""
+        known, told = Servers(self.state), Servers(homes.STATE)
+        was = told.text()
+        names = {one.name for one in self.config.smarthosts}
+        told.known = {name: found[:MOST] for name, found in known.known.items() if name in names}
+        if told.text() != was:
+            told.write()
+            os.chmod(f"{homes.STATE}/servers", 0o644)
 
 
 class Slice:

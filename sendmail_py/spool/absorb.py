@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import posix
 
+from sendmail_py import maillog
 from sendmail_py.spool import durable
 from sendmail_py.spool.draft import TICKS, reserve
 from sendmail_py.spool.folders import trouble
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.spool.claim import Claim
     from sendmail_py.spool.draft import Draft
-    from sendmail_py.spool.queue import Spool
+    from sendmail_py.spool.queue import Spool, Waiting
 
 
 def absorb(digest: Draft, claims: list[Claim]) -> None:
@@ -89,6 +90,16 @@ def recover(spool: Spool) -> bool:
     for digest_id, names in found.items():
         settle(spool.queue_folder(), digest_id, names)
     return bool(found)
+
+
+def listing(spool: Spool) -> list[Waiting]:
+    """All messages in the queue, also those that a flush had hidden in a digest when it died."""
+    found = spool.listing()
+    try:
+        return spool.listing() if recover(spool) else found
+    except OSError as error:
+        maillog.warning(f"messages of an unfinished digest cannot be put back: {error.strerror}")
+        return found
 
 
 def settle(folder: int, digest_id: str, names: list[str]) -> None:

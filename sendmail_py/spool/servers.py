@@ -60,17 +60,20 @@ class Servers:
         except OSError:
             return
 
-    def write(self) -> None:
-        """The file anew."""
+    def text(self) -> bytes:
+        """The content of the file."""
         lines = [VERSION]
         for name, found in sorted(self.known.items()):
             for one in found:
-                rest = (one.digest, YES if one.chunks else NO, str(one.size), str(one.seen))
+                rest = (printable(one.digest, 64), YES if one.chunks else NO, str(one.size), str(one.seen))
                 lines.append("\t".join([printable(name, 255), *rest]))
-        octets = ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+        return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+
+    def write(self) -> None:
+        """The file anew."""
         folder = durable.open_folder(self.directory)
         try:
-            durable.replace(folder, "servers", octets, f".servers.{posix.getpid()}")
+            durable.replace(folder, "servers", self.text(), f".servers.{posix.getpid()}")
         finally:
             posix.close(folder)
 

@@ -52,7 +52,7 @@ def release(spool: Spool, waiting: Waiting) -> None:
     claim = take(spool, waiting)
     try:
         for name in [one for one in claim.beside if HOLD in one]:
-            posix.unlink(name, dir_fd=claim.folder)
+            durable.remove(claim.folder, name)  # somebody else may have been quicker
         posix.fsync(claim.folder)
         doubtful = [i for i, one in enumerate(claim.envelope.recipients) if one.state == UNKNOWN]
         if doubtful:

@@ -18,6 +18,9 @@ RESENT_FIELDS = (b"resent-to", b"resent-cc", b"resent-bcc")
 
 def from_operands(operands: list[bytes]) -> list[bytes]:
     """The addresses of the command line; each operand may be a list. Raises UsageError, DataError."""
+    plain = everyday.all_addresses(operands)
+    if plain is not None:
+        return plain
     found = []
     for operand in operands:
         without_controls(operand)

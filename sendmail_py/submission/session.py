@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from sendmail_py.mail import address
+from sendmail_py.mail.address import ADDRESS_LIMIT, ATOM
 from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.spool import draft
 from sendmail_py.submission import recipients
@@ -53,11 +54,12 @@ class Session:
 
     aliases  whether aliases are looked at (not with -n)
     name     full name for a From: that is missing, "" for none
-    envelope the one that MAIL began
+    envelope the one that MAIL began; found: its recipients by their canonical address
+    elsewhere domains of it that are not this host's, and that no alias file names
     draft    begins the draft of a message
     """
 
-    __slots__ = ("aliases", "draft", "envelope", "found", "known", "name", "rules")
+    __slots__ = ("aliases", "draft", "elsewhere", "envelope", "found", "known", "name", "rules")
 
     def __init__(self, rules: SenderRules, aliases: bool, name: str) -> None:
         self.rules = rules
@@ -70,6 +72,7 @@ class Session:
         """A new transaction; the alias files are read anew when a local name asks for them."""
         self.envelope = envelope
         self.found: dict[bytes, Recipient] = {}
+        self.elsewhere: set[bytes] = set()
         self.known = known_aliases(self.rules.config, self.aliases)
 
     def mail(self, command: Mail) -> None:
@@ -84,11 +87,22 @@ class Session:
 
     def rcpt(self, command: Rcpt) -> None:
         """RCPT: one name may be several recipients. Raises DataError, ConfigError, TemporaryError."""
-        for one in recipients.resolve([command.path], self.rules.host, self.known):
+        for one in self.forwards(command.path):
             one.notify = command.notify
             one.orcpt = command.orcpt or one.orcpt
             if self.found.setdefault(address.canonical(one.address), one) is one:
                 self.envelope.recipients.append(one)
+
+    def forwards(self, path: bytes) -> list[Recipient]:
+        """What a path leads to; of plain ones at a domain of others only the first is looked up."""
+        local, _, domain = path.partition(b"@")
+        plain = path.isascii() and not local.translate(None, ATOM) and len(path) <= ADDRESS_LIMIT
+        if plain and domain in self.elsewhere:
+            recipients.keep_owners(self.known, [path], [])
+            return [Recipient(path)]
+        if plain and recipients.final([path], self.rules.host, self.known):
+            self.elsewhere.add(domain)
+        return recipients.resolve([path], self.rules.host, self.known)
 
     def queue(self, message: MailData, nanoseconds: int, last_moment: Callable[[], None]) -> str:
         """The mail data; returns the queue id when the message is durable. Raises as submit does."""

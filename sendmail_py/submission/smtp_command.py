@@ -165,8 +165,10 @@ def path_and_parameters(argument: bytes, word: bytes) -> tuple[bytes, dict[bytes
 
 def end_of_path(text: bytes) -> int:
     """Where the path ends that a text begins with: after its bracket, or at the first blank without one."""
-    quoted = escaped = False
     closing = 62 if text.startswith(b"<") else 32
+    if b'"' not in text and b"\\" not in text:
+        return text.find(closing) + 1 or len(text)
+    quoted = escaped = False
     for at, octet in enumerate(text):
         if escaped:
             escaped = False

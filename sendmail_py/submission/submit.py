@@ -170,9 +170,8 @@ def refuse_what_nobody_takes(octets: int, config: Config, nanoseconds: int) -> N
     """DataError when every smart host has said that it does not take so much (RFC 1870)."""
     from sendmail_py.spool import servers  # noqa: PLC0415 (a named door: few messages are large)
 
-    directory = homes.STATE if config.queue.shared else config.queue.directory
     names = [one.name for one in config.smarthosts]
-    most = servers.largest(directory, names, nanoseconds / 1_000_000_000)
+    most = servers.largest(homes.memory(config), names, nanoseconds / 1_000_000_000)
     if 0 < most < octets:
         who = "the smart host" if len(names) == 1 else "any smart host"
         text = f"message of {octets} octets is larger than {who} takes ({most} octets); nothing was queued"

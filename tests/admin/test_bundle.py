@@ -92,6 +92,18 @@ def test_only_what_nobody_reads_at_run_time_is_left_out() -> None:
     assert "c=2" in bare
 
 
+def test_imports_of_our_own_modules_are_taken_out_and_no_others() -> None:
+    """What stands inside a function is a door, which opens when it is asked for."""
+    tree = ast.parse(
+        "import posix\nfrom sendmail_py.mail.envelope import FAILED as F, TODO\nfrom time import time\n"
+        "def door():\n    from sendmail_py.relay import direct\n"
+    )
+    assert bundle.taken_out(tree) == [("sendmail_py.mail.envelope", {"F": "FAILED", "TODO": "TODO"})]
+    rest = ast.unparse(tree)
+    assert "envelope" not in rest
+    assert all(name in rest for name in ("posix", "time", "direct"))
+
+
 def test_every_module_comes_after_those_that_it_imports() -> None:
     """So that running the bodies in order is enough."""
     seen: set[str] = set()

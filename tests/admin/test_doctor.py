@@ -170,6 +170,17 @@ def test_a_pause_and_old_mail_are_told(file: str, sandbox: Sandbox, tmp_path: Pa
     assert any("the oldest for 1d" in line for line in bad(result))
 
 
+def test_a_smart_host_that_rests_beside_another_one_is_a_warning(file: str, tmp_path: Path) -> None:
+    spare = '\n[[smarthost]]\nname = "spare"\nhost = "spare.isp.example"\n'
+    Path(file).write_text(Path(file).read_text() + spare)
+    os.makedirs(tmp_path / "spool", exist_ok=True)
+    now = int(time.time())
+    Breaker(str(tmp_path / "spool")).set("isp", Pause(now + 600, 1, now, "421 busy"))
+    lines = [line for line in doctor(file, "--offline").stdout.splitlines() if "421 busy" in line]
+    assert [line.split()[0] for line in lines] == ["warn"]
+    assert lines[0].endswith("meanwhile mail goes by the others")
+
+
 def test_a_domain_that_cannot_receive_is_remembered_for_submissions(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def test_counts_what_is_there(spool: Spool) -> None:
         "held": 1,
         "failed": 0,
         "failed_octets": 0,
+        "failed_reports": 0,
         "paused": 1,
         "refused": 0,
         "over": [],
@@ -69,6 +70,24 @@ def test_counts_what_is_there(spool: Spool) -> None:
     assert "\nsendmail_py_queue_messages 3\n" in text
     assert '\nsendmail_py_smarthost_paused_seconds{smarthost="isp"} ' in text
     assert "messages              3  messages in the queue" in queue("stats").stdout
+
+
+def test_reports_that_failed_are_counted(spool: Spool) -> None:
+    """Nobody was told of what is in them."""
+    submit(spool, 2)
+    file = draft.begin(spool.directory, time.time_ns())
+    file.envelope(Envelope(b"", [Recipient(b"me@example.net")], time.time()))
+    file.write(b"Subject: Undelivered\r\n\r\n")
+    file.commit()
+    for one in spool.listing():
+        claim = spool.claim(one)
+        assert claim is not None
+        claim.mark({0: b"F"})
+        spool.finish(claim)
+    assert queue("stats", "--critical", "failed_reports=2").exit_code == 0
+    done = queue("stats", "--critical", "failed_reports=1", "--format", "json")
+    numbers = json.loads(done.stdout)
+    assert (numbers["failed"], numbers["failed_reports"], done.exit_code) == (3, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +154,7 @@ def test_prometheus_can_read_it(spool: Spool, tmp_path: Path) -> None:
     found = exposed(queue("stats", "--format", "prometheus").stdout)
     assert found["sendmail_py_queue_messages"] == {"": 3}
     assert set(found["sendmail_py_smarthost_paused_seconds"]) == {'{smarthost="isp"}', '{smarthost="is\\"p"}'}
-    assert len(found) == 11
+    assert len(found) == 12
 
 
 def test_an_empty_queue_has_numbers_too(spool: Spool) -> None:

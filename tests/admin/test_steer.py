@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sendmail_py.admin import steer
 from sendmail_py.admin.cli import cli
 from sendmail_py.mail.envelope import Envelope, Recipient
-from sendmail_py.spool import draft, refused
+from sendmail_py.spool import draft, refused, steering
 from sendmail_py.spool.claim import Claim
 from sendmail_py.spool.queue import Spool
 from sendmail_py.spool.refused import Refusal
@@ -199,3 +200,50 @@ def test_options_choose_messages(spool: Spool, options: list[str], chosen: str) 
     shown = queue("delete", "--dry-run", *options).stdout
     assert all((queue_id in shown) == (name in chosen.split()) for queue_id, name in ids.items())
     assert len(spool.listing()) == 3
+
+
+def test_a_damaged_message_hinders_no_other(spool: Spool) -> None:
+    """Its length is wrong, which only who claims it sees."""
+    bad, good = submit(spool, b"a@example.org"), submit(spool, b"a@example.org")
+    with (Path(spool.directory) / "queue" / bad).open("ab") as file:
+        file.write(b"more")
+    done = queue("hold", "--all")
+    assert done.exit_code == 65
+    assert "held 1 message\n" in done.output
+    assert f"sendmail-py: {bad}: " in done.output
+    assert {one.queue_id for one in spool.listing() if one.held} == {good}
+
+
+def test_two_who_release_a_message_do_not_meet(spool: Spool) -> None:
+    queue_id = submit(spool, b"a@example.org")
+    queue("hold", queue_id)
+    (waiting,) = spool.listing()
+    for _ in range(2):  # the second has an old listing
+        steering.release(spool, waiting)
+    assert not spool.listing()[0].held
+
+
+def test_export_overwrites_nothing_and_leaves_no_half(spool: Spool, tmp_path: Path) -> None:
+    first, second = submit(spool, b"a@example.org"), submit(spool, b"a@example.org")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / first).write_text("mine")
+    done = queue("export", "--all", "--to", str(folder))
+    assert done.exit_code == 73
+    assert "is there already" in done.output
+    assert "exported 1 message " in done.output
+    assert (folder / first).read_text() == "mine"
+    assert (folder / second).read_bytes() == (Path(spool.directory) / "queue" / second).read_bytes()
+
+
+def test_a_message_that_left_while_it_was_exported_is_no_fault(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(spool, b"a@example.org")
+    monkeypatch.setattr(steer, "copy", gone)
+    done = queue("export", "--all", "--to", str(tmp_path / "out"))
+    assert (done.exit_code, "exported 0 messages" in done.output) == (0, True)
+
+
+def gone(message: object, path: str) -> None:
+    raise FileNotFoundError

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
-from sendmail_py.commands.mailq import as_text, summary
+from sendmail_py.commands.mailq import as_text, everything, summary
 from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.maillog import json_line
-from sendmail_py.spool import refused, steering
+from sendmail_py.spool import absorb, refused, steering
 from sendmail_py.spool.breaker import Breaker, Pause
 from sendmail_py.spool.queue import Listed, Spool
 from sendmail_py.spool.refused import Refusal
@@ -212,3 +214,41 @@ def test_reports_that_failed_are_counted_apart(sandbox: Sandbox) -> None:
         "1 of them reports that nobody got"
         in sandbox.run("sendmail-py", "doctor", "--offline").stdout.decode()
     )
+
+
+@pytest.mark.parametrize("command", [["mailq"], ["sendmail-py", "queue", "list"]])
+def test_messages_that_a_digest_had_hidden_are_shown(sandbox: Sandbox, command: list[str]) -> None:
+    """A flush died while it made the digest `.RID`: whoever looks next puts them back."""
+    sandbox.configure(smarthost_table(host="127.0.0.1", port=9))
+    for _ in range(2):
+        sandbox.run("sendmail", "-f", "a@x.example", "r@y.example", stdin=b"\nbody\n")
+    folder = sandbox.spool / "queue"
+    first, second = sorted(one.name for one in folder.iterdir())
+    digest = f"{int(second, 16) + 9:012X}"
+    (folder / f".{digest}").write_bytes((folder / first).read_bytes())
+    (folder / first).rename(folder / f"digest-{digest}-{first}")
+    shown = sandbox.run(*command)
+    assert shown.stderr == b""
+    assert first.encode() in shown.stdout
+    assert second.encode() in shown.stdout
+    assert sorted(one.name for one in folder.iterdir()) == [first, second]
+
+
+def test_what_cannot_be_put_back_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.configure(smarthost_table(host="127.0.0.1", port=9))
+    sandbox.run("sendmail", "-f", "a@x.example", "r@y.example", stdin=b"\nbody\n")
+    spool = Spool(str(sandbox.spool))
+    queue_id = spool.listing()[0].queue_id
+    name = f"digest-{int(queue_id, 16) + 9:012X}-{queue_id}"
+    (sandbox.spool / "queue" / queue_id).rename(sandbox.spool / "queue" / name)
+    (sandbox.spool / "queue" / f".{name[7:19]}").write_bytes(b"")
+    said: list[str] = []
+    monkeypatch.setattr(absorb, "recover", unwritable)
+    monkeypatch.setattr(sys.stderr, "write", said.append)
+    assert list(everything(spool, "mailq")) == []
+    assert said == ["mailq: messages of an unfinished digest are not shown: Read-only file system\n"]
+    monkeypatch.undo()
+
+
+def unwritable(spool: Spool) -> bool:
+    raise OSError(errno.EROFS, "Read-only file system")

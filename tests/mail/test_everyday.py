@@ -68,6 +68,26 @@ def test_what_is_read_the_quick_way_is_what_the_long_way_reads(text: bytes) -> N
         assert everyday.domains(slow) in (set(), {address.split(one)[1] for one in slow})
 
 
+OPERANDS = [
+    (b"a@x.org",),
+    (b"a@x.org,b@y.org", b"c@z.org"),
+    (b"ann", b"Ann <a@x.org>", b'"a'),
+    (b"", b"a@x.org"),
+]
+
+
+@given(st.lists(LISTS, max_size=4) | st.sampled_from(OPERANDS).map(list))
+def test_several_lists_read_together_are_what_each_of_them_is(texts: list[bytes]) -> None:
+    together = everyday.all_addresses(texts)
+    if together is not None:
+        assert together == [one for text in texts for one in addresslist.addresses(text)]
+
+
+def test_plain_operands_are_read_together_and_others_are_not() -> None:
+    found = [everyday.all_addresses(list(texts)) for texts in OPERANDS]
+    assert found == [[b"a@x.org"], [b"a@x.org", b"b@y.org", b"c@z.org"], None, [b"a@x.org"]]
+
+
 @given(LISTS)
 def test_a_list_with_all_its_domains_is_not_completed(text: bytes) -> None:
     if everyday.has_domains(text):

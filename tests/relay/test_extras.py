@@ -120,6 +120,21 @@ def test_what_may_not_be_sent_without(
     assert extras.unmet(server, envelope(*wishes), NOW)[0] == status
 
 
+@pytest.mark.parametrize(
+    ("offers", "secure", "words"),
+    [([b"REQUIRETLS"], True, [b"REQUIRETLS"]), ([b"REQUIRETLS"], False, []), ([], True, [])],
+)
+def test_a_report_is_sent_without_rather_than_lost(
+    offers: list[bytes], secure: bool, words: list[bytes]
+) -> None:
+    report = envelope(b"REQUIRETLS")
+    report.reverse_path = b""
+    server = Server(offers)
+    server.secure = secure
+    assert extras.unmet(server, report, NOW) == ("", "")
+    assert extras.words(server, report, NOW) == words
+
+
 @pytest.mark.parametrize(("tls", "delivered"), [("starttls", 1), ("none", 0)])
 def test_a_message_that_requires_tls_fails_alone_without(tls: str, delivered: int, tmp_path: Path) -> None:
     def require(envelope: Envelope) -> None:

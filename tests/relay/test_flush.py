@@ -395,6 +395,21 @@ def test_the_next_smart_host_is_tried_after_a_fault(tmp_path: Path) -> None:
     assert (second.connections, len(second.messages)) == (2, 4)
 
 
+def test_the_first_smart_host_is_tried_again_when_its_pause_is_over(tmp_path: Path) -> None:
+    with smarthost(replies={b"greeting": [b"421 busy", None]}) as first, smarthost() as second:
+        tables = [
+            {"name": "first", "port": first.port, "tls": "none"},
+            {"name": "second", "port": second.port, "tls": "none"},
+        ]
+        world = World(tmp_path, *tables)
+        for later in (0, 10, 86400):
+            world.now += later
+            world.put(b"r@y.example")
+            assert world.flush().delivered == 1
+    assert (len(first.messages), len(second.messages)) == (1, 2)
+    assert not world.paused("first")  # its first mail is the end of the story
+
+
 def test_senders_choose_their_smart_host(tmp_path: Path) -> None:
     with smarthost() as shop, smarthost() as rest:
         tables: list[dict[str, object]] = [

@@ -50,7 +50,7 @@ def test_what_cannot_be_had_is_told_when_it_is_needed(tmp_path: Path) -> None:
 
 def test_each_is_read_once_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     count: list[str] = []
-    monkeypatch.setattr(credentials, "login", lambda one, environ: count.append("login"))
+    monkeypatch.setattr(credentials, "login", lambda one, environ, stop: count.append("login"))
     monkeypatch.setattr(tls, "context", lambda one, pinned: count.append("context"))
     ring = Keyring({})
     assert count == []

@@ -10,7 +10,7 @@ import dns.exception
 import dns.name
 import dns.resolver
 import pytest
-from sendmail_py.relay import mx
+from sendmail_py.relay import dane, mx
 from sendmail_py.relay.faults import TransportFault
 
 
@@ -18,7 +18,7 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[tuple[str,
     """Have the resolver give `answer`, or raise it; returns what was asked."""
     asked: list[tuple[str, str]] = []
 
-    def resolve(name: str, kind: str, lifetime: float, search: bool) -> Any:
+    def resolve(self: Any, name: str, kind: str, lifetime: float, search: bool) -> Any:
         assert lifetime <= 10
         assert not search
         asked.append((name, kind))
@@ -28,7 +28,8 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[tuple[str,
             raise answer
         return answer
 
-    monkeypatch.setattr(dns.resolver, "resolve", resolve)
+    monkeypatch.setattr(dns.resolver.Resolver, "resolve", resolve)
+    monkeypatch.setattr(dane, "is_proven", lambda resolver, answer: False)
     return asked
 
 

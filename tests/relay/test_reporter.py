@@ -113,6 +113,22 @@ def test_the_wishes_of_the_submitter_are_honoured(tmp_path: Path) -> None:
     assert b"the body" in host.messages[-1].data
 
 
+@pytest.mark.parametrize("by", ["the-message", "the-configuration"])
+def test_a_report_travels_as_safely_as_the_message(by: str, tmp_path: Path) -> None:
+    """RFC 8689 5: REQUIRETLS for the report too, and never with the text."""
+    with smarthost(tls="starttls", extensions=[*USUAL_EXTENSIONS, "REQUIRETLS"], replies=NO_USER) as host:
+        world = world_of(tmp_path, host)
+        wish = change(ret=b"FULL", wishes=[b"REQUIRETLS"] if by == "the-message" else [])
+        world.config.smarthosts[0].require_tls = by == "the-configuration"
+        world.put(b"bad@y.example", content=CONTENT, change=wish)
+        world.flush()
+        world.flush()
+    assert host.messages[-1].mail_from == b""
+    assert b"REQUIRETLS" in host.messages[-1].mail_params
+    assert b"the body" not in host.messages[-1].data
+    assert list(parsed(host).iter_parts())[2].get_content_type() == "text/rfc822-headers"
+
+
 @pytest.mark.parametrize("notify", [b"NEVER", b"SUCCESS", b"DELAY", b"SUCCESS,DELAY"])
 def test_a_failure_that_was_not_asked_for_is_not_reported(notify: bytes, tmp_path: Path) -> None:
     with smarthost(replies=NO_USER) as host:

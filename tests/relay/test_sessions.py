@@ -109,6 +109,30 @@ def test_the_limits_of_the_server_hold(tmp_path: Path) -> None:
     assert [message.session for message in host.messages] == [1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("extensions", [USUAL_EXTENSIONS, CHUNKING, [], ["PIPELINING"]])
+def test_a_session_is_for_no_more_domains_than_the_server_wants(
+    tmp_path: Path, extensions: list[str]
+) -> None:
+    with smarthost(extensions=[*extensions, "LIMITS RCPTDOMAINMAX=2"]) as host:
+        world = World.beside(tmp_path, host)
+        world.put(b"1@a.example", b"2@b.example", b"3@c.example", b"4@A.EXAMPLE", b"5@b.example")
+        world.put(b"6@b.example")
+        world.put(b"7@d.example")
+        world.put(b"8@e.example", b"9@e.example")
+        summary = world.flush()
+    assert (summary.delivered, summary.deferred, summary.fault) == (9, 0, "")
+    addresses = sorted(one for message in host.messages for one, _ in message.rcpts)
+    assert [one[:1] for one in addresses] == [b"%d" % n for n in range(1, 10)]
+    domains: dict[int, set[bytes]] = {}
+    for message in host.messages:
+        domains.setdefault(message.session, set()).update(
+            one.rpartition(b"@")[2].lower() for one, _ in message.rcpts
+        )
+    assert all(len(one) <= 2 for one in domains.values())
+    assert len(domains) == 3
+    assert world.files() == []
+
+
 @pytest.mark.parametrize(
     ("lines", "found"),
     [

@@ -111,6 +111,20 @@ def test_who_comes_later_gets_no_more_than_the_others(world: World) -> None:
     assert sorted(order(crowd, 10)) == [1] * 5 + [2] * 5
 
 
+def test_what_is_at_hand_goes_back_when_the_smart_host_takes_less_at_a_time(world: World) -> None:
+    one, two = world.peer(1, 3), world.peer(2, 0)
+    crowd = world.crowd(one, two)
+    assert order(crowd, 1) == [1]
+    end = world.ends[0]
+    end.put([b"none", b"100"])  # what it will be asked for
+    one.asked = 100
+    assert crowd.next_transaction(HOST, 20, 1) is None
+    said = []
+    while (frame := end.take()) is not None:
+        said.append(frame[0])
+    assert said.count(b"back") == 2
+
+
 def test_a_reader_that_does_not_answer_holds_nobody_who_has_mail(world: World) -> None:
     silent = world.peer(1, 0)
     silent.is_dry = False

@@ -48,7 +48,7 @@ class Pair:
 
     def want(self, many: int) -> None:
         """Have the peer want so many transactions."""
-        self.peer.want(HOST, many, 0)
+        self.peer.want(HOST, many, (0, 0))
 
     def offer(
         self, number: int, content: bytes = CONTENT, sender: bytes = b"eve@example.net", **size: int

@@ -174,3 +174,33 @@ def test_the_last_moment_may_still_say_no(session: Session, tmp_path: Path) -> N
     with pytest.raises(DataError):
         session.queue(content(b"\r\nx\r\n"), NOW, refuse)
     assert list((tmp_path / "spool" / "queue").iterdir()) == []
+
+
+# Paths, whose second is at a domain that the first has shown to be that of others, and what becomes of them.
+ALIKE = [
+    ([b"a@other.example", b"b@other.example", b"b@other.example"], [b"a@other.example", b"b@other.example"]),
+    ([b"a@other.example", b"b@OTHER.example", b"a@OTHER.example"], [b"a@other.example", b"b@OTHER.example"]),
+    ([b"a@other.example", b'"b c"@other.example'], [b"a@other.example", b'"b c"@other.example']),
+    ([b"a@other.example", b"root", b"root@localhost"], [b"a@other.example", b"greg@isp.example"]),
+    ([b"a@list.example", b"bob@list.example"], [b"a@list.example", b"eve@x.example"]),
+]
+
+
+@pytest.mark.parametrize(("paths", "wanted"), ALIKE)
+def test_what_is_known_of_a_domain_decides_nothing_else(
+    tmp_path: Path, paths: list[bytes], wanted: list[bytes]
+) -> None:
+    session = made(tmp_path)
+    with (tmp_path / "aliases").open("a") as file:
+        file.write("bob@list.example: eve@x.example\n")
+    session.mail(Mail(b""))
+    for path in paths:
+        session.rcpt(Rcpt(path))
+    assert recipients(session) == wanted
+
+
+def test_an_address_that_is_too_long_is_refused_wherever_it_is(session: Session) -> None:
+    session.mail(Mail(b""))
+    session.rcpt(Rcpt(b"a@other.example"))
+    with pytest.raises(DataError):
+        session.rcpt(Rcpt(b"a" * 1000 + b"@other.example"))

@@ -15,6 +15,7 @@ import pytest
 
 from relay.flushing import World
 from support.dnsserver import dns_server
+from support.needs import needs
 from support.postfix import Postfix
 from support.servers import PASSWORD, USER, Dovecot, Exim, OpenSMTPD, Server
 from support.smarthost import USUAL_EXTENSIONS, SmartHost
@@ -144,6 +145,26 @@ def test_a_server_without_pipelining_is_served_in_lock_step(tmp_path: Path, open
     messages = [one for one in opensmtpd.wait_for(len(before) + 2) if one not in before]
     assert numbers(messages) == [0, 1]
     assert all(one.partition(b"\n\n")[2] == BODY for one in messages)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_a_server_that_cannot_encrypt_gets_nothing(
+    tls: str, mechanism: str, tmp_path: Path, opensmtpd: OpenSMTPD
+) -> None:
+    needs("openssl")
+    before = set(opensmtpd.messages())
+    port = opensmtpd.auth_port if tls == "starttls" else opensmtpd.tls_port
+    world = world_of(tmp_path, opensmtpd, tls=tls, port=port, auth=[mechanism])
+    put(world, 3)
+    summary = world.flush()
+    if opensmtpd.has_tls():
+        assert (summary.delivered, summary.fault) == (3, ""), opensmtpd.log()
+        assert numbers([one for one in opensmtpd.wait_for(len(before) + 3) if one not in before]) == [0, 1, 2]
+    else:
+        assert summary.fault
+        assert len(world.queued()) == 3
+        assert not any("AUTH" in line for line in world.transcript if line.startswith("C:"))
 
 
 def test_a_refused_recipient_is_the_only_one(tmp_path: Path, exim: Exim) -> None:

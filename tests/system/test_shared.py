@@ -90,6 +90,22 @@ def test_a_shared_spool_gives_turns_to_who_submits_during_a_long_run(system: Sys
     assert flush.wait(60) == 0
 
 
+def test_a_shared_spool_refuses_at_once_what_the_smart_host_is_known_not_to_take() -> None:
+    small = ["PIPELINING", "8BITMIME", "SIZE 1500000"]
+    with SmartHost(users={"greg": PASSWORD}, extensions=small) as host, new_system() as system:
+        system.configure(host)
+        ready(system, VICTIM)
+        system.flush()
+        assert arrived(host, VICTIM)
+        told = system.at(STATE) / "servers"
+        assert (told.stat().st_uid, told.stat().st_mode & 0o777) == (0, 0o644)
+        big = b"Subject: x\n\n" + b"text\n" * 400_000
+        done = system.run("sendmail", "to@example.org", uid=BYSTANDER, stdin=big)
+        assert done.returncode == 65
+        assert b"larger than the smart host takes (1500000 octets)" in done.stderr
+        assert system.queued(BYSTANDER) == []
+
+
 SQUAT = """
 import os, socket
 os.umask(0)
@@ -487,9 +503,10 @@ def test_an_owner_who_stops_his_reader_before_it_has_begun_hurts_himself_only(
     shorten(system, "peer", "PATIENCE", 3.0)
     code = f"""
         import os
-        first = os.getpid()
+        load = os.open("/proc/loadavg", os.O_RDONLY)
         while True:
-            for pid in range(first + 1, first + 60):
+            last = int(os.pread(load, 100, 0).split()[-1])
+            for pid in range(last - 6, last + 2):
                 try: os.kill(pid, {int(signal.SIGSTOP)})
                 except OSError: pass
         """
@@ -583,18 +600,19 @@ def test_a_flush_beside_another_one_sends_nothing_twice(system: System, host: Sm
 def test_an_owner_who_stops_his_reader_hurts_himself_only(
     system: System, host: SmartHost, number: int
 ) -> None:
-    ready(system, ATTACKER, VICTIM, BYSTANDER)
+    ready(system, STOPPER, VICTIM, BYSTANDER)
     shorten(system, "peer", "PATIENCE", 3.0)
     code = f"""
-        import os, time
+        import os
         while True:
             for one in os.listdir("/proc"):
                 try:
-                    if one.isdigit() and int(one) != os.getpid() and os.stat("/proc/" + one).st_uid == 2001:
-                        os.kill(int(one), {number})
+                    if one.isdigit() and int(one) != os.getpid():
+                        if "\\nUid:\\t{STOPPER}" in open(f"/proc/{{one}}/status").read():
+                            os.kill(int(one), {int(number)})
                 except OSError: pass
         """
-    killer = system.start(PYTHON, "-ISc", textwrap.dedent(code), uid=ATTACKER)
+    killer = system.start(PYTHON, "-ISc", textwrap.dedent(code), uid=STOPPER)
     time.sleep(0.3)
     system.flush(60)
     killer.kill()
@@ -610,6 +628,23 @@ def test_an_owner_who_may_have_no_more_processes_hurts_himself_only(system: Syst
     done = system.run("prlimit", "--nproc=20", "sendmail", "-q")
     assert (done.returncode, done.stderr) == (0, b"")
     assert arrived(host, ATTACKER, VICTIM, BYSTANDER)  # his too: his reader is one when it counts
+
+
+def test_who_waits_goes_on_and_a_limit_is_refused(system: System, host: SmartHost) -> None:
+    """Root's flush sends what comes later; an owner sees his queue become empty."""
+    ready(system, VICTIM)
+    root = system.start("sendmail", "-q", "--wait=60s")
+    wait_until(lambda: arrived(host, VICTIM), 20)
+    time.sleep(1.0)
+    system.submit(BYSTANDER)
+    done = system.run("sendmail", "-q", "--wait=50s", uid=BYSTANDER, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert arrived(host, BYSTANDER)
+    root.terminate()
+    assert (root.communicate(timeout=20)[1], root.returncode) == (b"", 0)
+    done = system.run("sendmail", "-q", "--limit=1")
+    assert (done.returncode, done.stderr.count(b"\n")) == (64, 1)
+    assert b"--limit is for a personal spool" in done.stderr
 
 
 ROUNDS = int(os.environ.get("SENDMAIL_PY_ROUNDS", "4"))

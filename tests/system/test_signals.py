@@ -112,6 +112,24 @@ def test_who_has_no_mail_in_hand_ends_at_once(sandbox: Sandbox, step: str, tls: 
     assert [len(name) for name in files(sandbox.spool / "queue")] == [12, 12]
 
 
+def test_a_password_command_that_asks_nobody_does_not_hold_the_end_up(sandbox: Sandbox) -> None:
+    with SmartHost(users={"greg": "secret"}) as host:
+        pid = sandbox.folder / "pid"
+        command = ["/bin/sh", "-c", f"echo $$ > {pid}; exec sleep 60"]
+        table = smarthost_table(port=host.port, tls="none", user="greg", password_command=command)
+        sandbox.configure(f"{BASE}\n{table}")
+        queue(sandbox, 1)
+        run = sandbox.start("sendmail", "-q")
+        until(lambda: pid.exists() and pid.read_text().endswith("\n"))
+        begin = time.monotonic()
+        run.terminate()
+        assert (run.wait(20), run.communicate()[1]) == (0, b"")
+        assert time.monotonic() - begin < 2
+        assert host.connections == 0
+    assert not (sandbox.spool / "pauses").exists()
+    assert [len(name) for name in files(sandbox.spool / "queue")] == [12]
+
+
 def test_pflogsumm_reads_our_log(sandbox: Sandbox) -> None:
     pflogsumm = needs("pflogsumm")
     refusals = {b"RCPT TO:<bad@": b"550 5.1.1 No such user", b"RCPT TO:<busy@": b"450 4.2.1 Busy"}
