@@ -18,7 +18,7 @@ from sendmail_py.admin import run, selection, setting, stats, steer, table
 from sendmail_py.admin.message import Message
 from sendmail_py.admin.selection import Selection
 from sendmail_py.admin.setting import count
-from sendmail_py.errors import EX_OK, EX_TEMPFAIL, UsageError, printable
+from sendmail_py.errors import EX_DATAERR, EX_OK, EX_TEMPFAIL, UsageError, printable
 from sendmail_py.policy import homes
 from sendmail_py.policy.config import Config
 from sendmail_py.spool.breaker import Breaker
@@ -127,12 +127,20 @@ def delete_all(spool: Spool, chosen: Iterable[Message]) -> int:
     """Delete, log and count; EX_TEMPFAIL when some were being sent."""
     deleted, status = 0, EX_OK
     for message in chosen:
-        if spool.delete(message.waiting, message.failed):
+        try:
+            is_deleted = spool.delete(message.waiting, message.failed)
+        except OSError as error:
+            if error.errno not in steer.NO_FILE:
+                raise
+            steer.told(f"{message.queue_id}: {error.strerror}")
+            status = EX_DATAERR
+            continue
+        if is_deleted:
             deleted += 1
             log(message)
         elif is_there(spool, message):
             sys.stderr.write(f"sendmail-py: {message.queue_id} is being sent; try again later\n")
-            status = EX_TEMPFAIL
+            status = status or EX_TEMPFAIL
     spool.settle()
     click.echo(f"deleted {count(deleted)}")
     return status

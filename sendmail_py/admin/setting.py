@@ -15,6 +15,7 @@ from sendmail_py.policy.config import Config
 from sendmail_py.policy.users_table import UsersTable
 from sendmail_py.spool import shared
 from sendmail_py.spool.queue import Spool
+from sendmail_py.spool.tries import LATEST
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -75,9 +76,11 @@ def span(seconds: float) -> str:
 
 
 def moment(when: float, now: float) -> str:
-    """A local time: `14:05` within a day, `Nov 25 14:05` else; `now` when it is over."""
+    """A local time: `14:05` within a day, `Nov 25 14:05` else; `now` when it is over, `never` if ever."""
     if when <= now:
         return "now"
+    if when >= LATEST:
+        return "never"
     return time.strftime("%H:%M" if when - now < 86400 else "%b %d %H:%M", time.localtime(when))
 
 

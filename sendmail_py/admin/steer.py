@@ -6,6 +6,7 @@ back asks first, with the number of messages; --dry-run changes nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -40,6 +41,8 @@ from sendmail_py.spool.reading import DamagedError, NewerFormatError
 from sendmail_py.spool.steering import BusyError
 
 Step = Callable[[Config, Spool, Message], None]
+
+NO_FILE = (errno.ELOOP, errno.EINVAL, errno.EISDIR)  # what has a message's name and is none
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only say which messages it would be.")
 failed_option = click.option("--failed", is_flag=True, help="The failed messages instead of the queue.")
@@ -228,6 +231,12 @@ def export(file: str | None, folder: str, **given: Any) -> int:
             status = EX_CANTCREAT
             continue
         except FileNotFoundError:  # it was sent meanwhile
+            continue
+        except OSError as error:
+            if error.errno not in NO_FILE:
+                raise
+            told(f"{message.queue_id}: {error.strerror}")
+            status = EX_DATAERR
             continue
         copied += 1
     click.echo(f"exported {count(copied)} to {printable(folder)}")

@@ -71,7 +71,8 @@ def own(request: Request, config: Config, total: Total, owner: str = "") -> None
         try:
             listed = spool.read(one)
         except (SendmailError, OSError) as fault:
-            sys.stderr.write(f"{request.program}: {one.queue_id}: {fault}\n")
+            reason = fault.strerror if isinstance(fault, OSError) else fault
+            sys.stderr.write(f"{request.program}: {one.queue_id}: {reason}\n")
             continue
         if listed is None or not matches(request.only, one.queue_id, listed.envelope):
             continue

@@ -37,7 +37,7 @@ def addresses(text: bytes) -> list[bytes] | None:
 
 
 def all_addresses(texts: list[bytes]) -> list[bytes] | None:
-    """The addresses of several address lists, if all have that form and none has names or blanks; else None."""
+    """The addresses of several such lists, if none of them has names or blanks; else None."""
     line = b",".join(texts)
     return None if line.translate(None, LISTED) else addresses(line)
 

@@ -248,21 +248,28 @@ class Reporter:
 
     def keep_notices(self) -> None:
         """Mark what notices, that are in the queue or were, are about."""
-        folder = self.spool.queue_folder()
         for name in self.spool.notices():
-            temporary = "." + name[len(promise.NOTICE) :]
-            if durable.exists(folder, temporary):
-                os.unlink(name, dir_fd=folder)
-                os.fsync(folder)
-                durable.discard(folder, temporary)
-                continue
-            lines = durable.read_small(folder, name).decode().splitlines()
-            told = dict(line.split(maxsplit=1) for line in lines)
-            for waiting in self.spool.failed():
-                if waiting.queue_id in told:
-                    self.spool.mark_failed(waiting, promise.indices(told[waiting.queue_id].encode()))
-            os.unlink(name, dir_fd=folder)
+            try:
+                self.keep_notice(self.spool.queue_folder(), name)
+            except (OSError, SendmailError) as fault:
+                reason = fault.strerror if isinstance(fault, OSError) else fault
+                maillog.warning(f"{name}: what the owner was told of cannot be marked: {reason}")
         self.spool.leftovers = []
+
+    def keep_notice(self, folder: int, name: str) -> None:
+        """One of them; a promise that was not kept is taken back. OSError, SendmailError."""
+        temporary = "." + name[len(promise.NOTICE) :]
+        if durable.exists(folder, temporary):
+            os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
+            durable.discard(folder, temporary)
+            return
+        lines = [line.partition(b" ") for line in durable.read_small(folder, name).splitlines()]
+        told = {queue_id.decode("ascii", "replace"): promise.indices(about) for queue_id, _, about in lines}
+        for waiting in self.spool.failed():
+            if waiting.queue_id in told:
+                self.spool.mark_failed(waiting, told[waiting.queue_id])
+        os.unlink(name, dir_fd=folder)
 
     def send_notice(self, to: bytes, subject: str, paragraphs: list[str]) -> None:
         """Queue a plain message to the owner."""

@@ -61,9 +61,9 @@ class Crowd:
         self.counts = {outcome.DELIVERED: 0, outcome.DEFERRED: 0, outcome.FAILED: 0}
         self.damaged = 0
         self.flying = 0
-        self.suspects: set[Peer] = (
-            set()
-        )  # whose mail was in hand when a session ended; nobody's arrived since
+        self.sender: Callable[[bytes], None] = lambda reverse_path: None  # told of each message's
+        # Whose mail was in hand when a session ended; nobody's arrived since.
+        self.suspects: set[Peer] = set()
         self.excused = 0  # owners whose mail was laid aside for that, in a row
         self.lock = threading.RLock()  # a run calls under its sessions' lock, and without it between them
 
@@ -94,6 +94,7 @@ class Crowd:
                 return None
             held = min(self.ready(), key=lambda one: one.served).take()
             self.flying += 1
+            self.sender(held.envelope.reverse_path)
             self.listen(setting, 0.0)
             return held
 

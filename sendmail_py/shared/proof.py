@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from sendmail_py.errors import DataError, NotPermittedError, SendmailError
 from sendmail_py.mail import address, addresslist, header
-from sendmail_py.policy import identity, masquerade
+from sendmail_py.policy import alias_text, aliases, identity, masquerade
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sendmail_py.mail.envelope import Envelope
+    from sendmail_py.policy.aliases import Aliases
     from sendmail_py.policy.config import Config
     from sendmail_py.policy.identity import Host
     from sendmail_py.policy.masquerade import SenderRules
@@ -47,7 +48,33 @@ def prove(envelope: Envelope, rules: SenderRules) -> str:
 def is_list_owner(given: bytes, rules: SenderRules) -> bool:
     """Whether reports to that address go to who owns an alias of this host, as at submission."""
     local, domain = address.split(given)
-    return local.startswith(OWNER) and domain.lower() == rules.target.lower()
+    if local.startswith(OWNER) and domain.lower() == rules.target.lower():
+        return True
+    settings = rules.config.aliases
+    known = aliases.load(settings.files, settings.default)
+    found = [one for name in owners_in(settings.files) for one in resolved(known, name, rules.host)]
+    return any(address.same(given, rules.answerable(one)[0]) for one in found)
+
+
+def owners_in(files: list[str]) -> list[bytes]:
+    """The names of aliases that own others, as far as their lines begin with them."""
+    keys: list[bytes] = []
+    for path in files:
+        try:
+            lines = alias_text.read(path).split(b"\n")
+        except SendmailError:
+            continue
+        keys += [line.partition(b":")[0].strip() for line in lines]
+    return [key for key in keys if key.lower().startswith(OWNER)]
+
+
+def resolved(known: Aliases, name: bytes, host: Host) -> list[bytes]:
+    """Whom an alias stands for, complete with a domain; nobody when it cannot be read."""
+    try:
+        found = known.owner(name, host)
+    except SendmailError:
+        return []
+    return [found if b"@" in found else found + b"@" + host.mail_domain]
 
 
 def content(copy: Copy, rules: SenderRules) -> list[bytes] | None:

@@ -13,7 +13,8 @@ import time
 from sendmail_py import maillog
 from sendmail_py.errors import SendmailError, printable
 from sendmail_py.policy import identity
-from sendmail_py.relay import flush
+from sendmail_py.relay import flush, sender_domains
+from sendmail_py.relay.sender_domains import SenderDomains
 from sendmail_py.shared import frames, proof, rights
 from sendmail_py.shared.crowd import Crowd
 from sendmail_py.shared.frames import FrameError, number
@@ -75,7 +76,10 @@ class Relay:
         end = time.monotonic() + SLICE
         opener = flush.opener(self.config, self.directory, trace, self.keys)
         run = flush.Run(crowd, self.directory, self.rules, lambda: stop() or time.monotonic() > end)
+        senders = SenderDomains(self.config, self.directory)
+        crowd.sender, run.opened = senders.note, senders.opened
         summary = run.all(opener)
+        senders.end(0 if stop() else sender_domains.WAIT)
         crowd.dismiss_all("more" if stop() or time.monotonic() > end else "done")
         for name in ("delivered", "deferred", "failed"):
             self.tell(f"{name} {getattr(summary, name)}")

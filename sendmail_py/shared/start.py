@@ -264,7 +264,9 @@ class Slice:
             owner = self.seats.leave(int(uid)) if is_number(uid) else None
             if owner is None:
                 return
-            if word == "done" and is_number(due) and len(mark) < LONGEST_MARK and mark.isprintable():
+            if word == "done" and self.run.wish.only:
+                turns.looked(owner)
+            elif word == "done" and is_number(due) and len(mark) < LONGEST_MARK and mark.isprintable():
                 turns.ended(owner, mark or owner.mark, int(due))
             elif word == "more":
                 turns.cut_short(owner)

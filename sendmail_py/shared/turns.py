@@ -83,6 +83,10 @@ class Turns:
         self.taken[owner.uid] = self.taken.get(owner.uid, 0)
         self.known.pop(owner.name, None)
 
+    def looked(self, owner: Owner) -> None:
+        """Only some of the messages were tried, and nothing is known of the others."""
+        self.failures.add(owner.uid)
+
     def failed(self, owner: Owner) -> None:
         """The reader did not see it through."""
         self.failures.add(owner.uid)

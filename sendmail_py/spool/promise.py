@@ -86,7 +86,7 @@ def names(claim: Claim, kind: str) -> list[str]:
 
 def indices(content: bytes) -> list[int]:
     """Recipients that a promise is about."""
-    return [int(word) for word in content.split() if word.isdigit()]
+    return [int(word) for word in content.split() if word.isdigit() and len(word) < 10]
 
 
 def take_back(claim: Claim, name: str) -> None:

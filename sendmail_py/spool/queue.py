@@ -136,7 +136,7 @@ class Spool:
 
     def notices(self) -> list[str]:
         """The promises of notices to the owner, by the last listing."""
-        return [name for name in self.leftovers if name.startswith("notice-")]
+        return [name for name in self.leftovers if name.startswith("notice-") and is_queue_id(name[7:])]
 
     def is_there(self, queue_id: str) -> bool:
         """Whether a message is in the queue or about to be; in this order none is missed."""
@@ -255,10 +255,12 @@ class Spool:
         claim = Claim.take(self.failed_folder(), waiting.queue_id, waiting.tries_name)
         if claim is None:
             return
-        claim.check()
-        known = [i for i in about if claim.envelope.recipients[i].state == FAILED_STATE]
-        claim.mark(dict.fromkeys(known, REPORTED))
-        claim.release()
+        try:
+            claim.check()
+            failed = [i for i, one in enumerate(claim.envelope.recipients) if one.state == FAILED_STATE]
+            claim.mark({i: REPORTED for i in failed if i in about})
+        finally:
+            claim.release()
 
     def settle(self) -> None:
         """Make the removals of this run durable."""

@@ -10,6 +10,7 @@ import binascii
 from sendmail_py.errors import SendmailError
 from sendmail_py.mail.envelope import STATES, TODO, Envelope, Recipient
 from sendmail_py.spool.entry import VERSION, VERSION_PREFIX
+from sendmail_py.spool.tries import LATEST
 
 TEXTS = {b"B": "body", b"T": "ret", b"V": "envid"}  # records that are one attribute of the envelope
 
@@ -84,9 +85,13 @@ def record(envelope: Envelope, line: bytes) -> None:
     kind, text = line[:1], line[2:]
     if kind == b"C":
         envelope.created = float(text)
+        if not 0 <= envelope.created < LATEST:  # nor is it "nan"
+            raise ValueError(line)
     elif kind == b"U":
         uid, envelope.login = text.split(b" ", 1)
         envelope.uid = int(uid)
+        if not 0 <= envelope.uid < 1 << 32:
+            raise ValueError(line)
     elif kind == b"S":
         envelope.reverse_path = text
     elif kind == b"O":

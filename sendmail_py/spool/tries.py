@@ -11,6 +11,7 @@ from sendmail_py.spool import durable
 
 VERSION = "sendmail-py tries 1"
 WHOLE_MESSAGE = -1
+LATEST = 1 << 33  # seconds since the epoch; what is later was never written by us, and no calendar has it
 MOST_UNKNOWN = 3  # answers lost in a row; after that a person decides
 
 
@@ -83,7 +84,8 @@ def decode(octets: bytes) -> dict[int, Try]:
                 index, count, due, last = [int(field) for field in fields[:4]]
                 smarthost, status, reply = fields[4:7]
                 unknown, waited = [int(field) for field in fields[7:9]] or (0, 0)
-                tries[index] = Try(count, due, last, smarthost, status, reply, unknown, waited)
+                if max(due, last) < LATEST:
+                    tries[index] = Try(count, due, last, smarthost, status, reply, unknown, waited)
             except (ValueError, TypeError):
                 continue
     return tries

@@ -19,7 +19,7 @@ from sendmail_py.spool.queue import Spool
 from relay.dying import dying, in_a_process_of_its_own
 from relay.flushing import World, smarthost
 from support.script import Close
-from support.smarthost import SmartHost
+from support.smarthost import USUAL_EXTENSIONS, SmartHost
 
 NO_USER = {b"RCPT TO:<bad": b"550 5.1.1 No such user here"}
 CONTENT = b"Subject: hello\r\nFrom: a@x.example\r\n\r\nthe body\r\n"
@@ -426,7 +426,7 @@ def killed_before_the_mark(world: World) -> None:
     """A run that dies when it has the server's 250 and has not written it down."""
 
     def run() -> None:
-        def die(self: Spool, claims: list[Claim]) -> None:
+        def die(self: Spool, claims: list[Claim], release: object = None) -> None:
             os._exit(1)
 
         Spool.remove = die  # type: ignore[method-assign]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,8 +21,10 @@ MISSING = "/nonexistent/file"
 MINE = b"eve@example.net"
 
 
-def rules(override: str, users: dict[str, list[str]] | None = None) -> SenderRules:
-    """The rules for eve at example.net."""
+def rules(
+    override: str, users: dict[str, list[str]] | None = None, files: tuple[str, ...] = ()
+) -> SenderRules:
+    """The rules for eve at example.net, with these alias files."""
     users = {"*": ["*@example.net"], "eve": ["eve@example.net"]} if users is None else users
     config: Any = SimpleNamespace(
         identity=SimpleNamespace(domain="example.net", helo="", local_names=[]),
@@ -29,6 +32,7 @@ def rules(override: str, users: dict[str, list[str]] | None = None) -> SenderRul
             domain="", also=[], exceptions=[], users=users, override=override, headers=True
         ),
         queue=SimpleNamespace(directory=""),
+        aliases=SimpleNamespace(files=list(files), default=""),
     )
     host = identity.host(config, b"box", MISSING, MISSING)
     return SenderRules(config, host, identity.Person(1000, b"eve", ""))
@@ -72,6 +76,17 @@ def test_the_envelope_names_the_owner_whatever_the_file_says(sender: bytes, rule
     assert one.reverse_path == MINE
     with pytest.raises(NotPermittedError):
         proof.prove(envelope(sender, rule), rules("refuse"))
+
+
+def test_reports_about_a_list_go_to_who_owns_it(tmp_path: Path) -> None:
+    file = tmp_path / "aliases"
+    file.write_text("staff: a@x.example\nowner-staff: boss@x.example\nboss: ceo@bank.example\n")
+    one = envelope(b"boss@x.example", b"owner")
+    assert proof.prove(one, rules("fix", files=(str(file), MISSING))) == ""
+    assert one.reverse_path == b"boss@x.example"
+    other = envelope(b"ceo@bank.example", b"owner")
+    assert proof.prove(other, rules("fix", files=(str(file),)))
+    assert other.reverse_path == MINE
 
 
 @pytest.mark.parametrize("override", ["fix", "refuse", "allow"])

@@ -39,8 +39,8 @@ def test_addresses_elsewhere_are_final_each_once_in_their_order(host: Host, know
 
 @pytest.mark.parametrize(
     "other",
-    [b"root", b"x@node", b"x@localhost", b"x@list.example", b"x@b@c", b'"x y"@c.example', b"x@-c.example", b""],
-)  # fmt: skip
+    [b"root", b"x@node", b"x@localhost", b"x@list.example", b"x@b@c", b'"x y"@c.example', b"x@-c.x", b""],
+)
 def test_nothing_is_final_beside_one_that_must_be_looked_at(host: Host, known: Aliases, other: bytes) -> None:
     assert recipients.final([*ELSEWHERE, other], host, known) == []
 

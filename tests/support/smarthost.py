@@ -380,6 +380,10 @@ class Session:
             b"ENVID": "DSN",
             b"SMTPUTF8": "SMTPUTF8",
             b"AUTH": "AUTH",
+            b"REQUIRETLS": "REQUIRETLS" if self.tls else "",
+            b"MT-PRIORITY": "MT-PRIORITY",
+            b"BY": "DELIVERBY",
+            b"HOLDFOR": "FUTURERELEASE",
         }
         need = needs.get(name, "")
         if need != "AUTH" and (not need or self.offered(need) is None):
