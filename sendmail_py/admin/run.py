@@ -51,6 +51,8 @@ def flush(
     config = setting.load(file)
     if not (config.smarthosts or config.aliases.maildir or config.aliases.agents):
         raise ConfigError("no smart host is configured; the queue waits, see sendmail-py.toml(5)")
+    if config.queue.shared and (limit or wait):
+        raise UsageError("--limit and --wait are for a personal spool; see sendmail -q --wait")
     if config.queue.shared:
         return shared_spool.flush(config, watch_for_stop())
     spool, stop = setting.spool(config), watch_for_stop()

@@ -148,7 +148,7 @@ def retry(file: str | None, **given: Any) -> int:
 
     def step(config: Config, spool: Spool, message: Message) -> None:
         steering.retry(spool, in_queue(message))
-        forget_refusals(spool, message)
+        allow_sender(spool, message)
 
     return carry_out(setting.load(file), "retry", "made due", given, step)
 
@@ -197,18 +197,20 @@ def requeue(file: str | None, **given: Any) -> int:
             steering.make_due(claim)
         finally:
             claim.release()
-        forget_refusals(spool, message)
+        allow_sender(spool, message)
 
     return carry_out(setting.load(file), "requeue", "requeued", given, step)
 
 
-def forget_refusals(spool: Spool, message: Message) -> None:
-    """The sender of a message may be tried again."""
+def allow_sender(spool: Spool, message: Message) -> None:
+    """The sender of a message may be tried again; that its owner was told is not forgotten."""
     known = refused.read(spool.directory)
     sender = printable(message.listed.envelope.reverse_path, 1100) if message.listed else ""
-    rest = {key: one for key, one in known.items() if key[1] != sender}
-    if len(rest) < len(known):
-        refused.write(spool.directory, rest)
+    mine = [one for key, one in known.items() if key[1] == sender]
+    for one in mine:
+        one.until = one.count = 0
+    if mine:
+        refused.write(spool.directory, known)
 
 
 @click.command()

@@ -244,6 +244,8 @@ class Backlog:
         """The run is over: reports to owners, and the end of what failed long ago."""
         if not self.listed and self.rules.only is None:
             self.senders.rules_applied()
+            if self.senders.refusals and not self.spool.listing():
+                self.senders.forget()
         self.reporter.end(self.senders.told)
 
     def give_up(self, setting: SmartHost) -> None:

@@ -112,9 +112,7 @@ class InHand:
             return True, ""
         progress = delivery.judged(done, via)
         self.backlog.heard(delivery, setting)
-        if delivery.to_try and delivery not in self.ready:
-            self.ready.append(delivery)  # some recipients were too many for one transaction
-        self.finish_if_idle(delivery)
+        self.line_up(delivery)
         return progress, delivery.throttled
 
     def settle(self) -> None:
@@ -140,14 +138,22 @@ class InHand:
         """A session ended, and this counts as an attempt: `reason` for who has no verdict."""
         delivery = self.flying.pop(interrupted)
         delivery.charge(interrupted, reason, via)
-        self.finish_if_idle(delivery)
+        self.line_up(delivery)
 
     def put_back(self, interrupted: Transaction, via: Via) -> None:
         """A session ended, and it was not this transaction's doing: it is tried again in the next one."""
         delivery = self.flying.pop(interrupted)
         delivery.put_back(interrupted, via)
-        if delivery not in self.ready:
-            self.ready.append(delivery)
+        self.line_up(delivery)
+
+    def line_up(self, delivery: Delivery) -> None:
+        """It is among those at hand as long as somebody of it is to be tried; let go when nobody is left."""
+        if delivery.to_try:
+            if delivery not in self.ready:
+                self.ready.append(delivery)
+            return
+        if delivery in self.ready:  # what a server said of one part of it holds for the rest
+            self.ready.remove(delivery)
         self.finish_if_idle(delivery)
 
     # --- ends ---

@@ -55,7 +55,7 @@ class Senders:
         return not is_due(known.until, self.rules.clock(), self.rules.queue.retry_max)
 
     def refuse(self, setting: SmartHost, sender: bytes, reply: str) -> None:
-        """Write a refusal down; the first is told."""
+        """Write a refusal down; the first is told, later ones under other rules are in the log."""
         key = refused.key(setting.name, sender)
         if key in self.now_refused:
             return
@@ -69,7 +69,8 @@ class Senders:
         if count == 1:
             text = f"smart host {setting.name} refuses the sender <{printable(sender)}>"
             maillog.warning(f"{text}; its messages wait until the configuration changes: {reply}")
-            self.told.append((sender, f"{text}: {reply}"))
+            if known is None:
+                self.told.append((sender, f"{text}: {reply}"))
         self.write()
 
     def accept(self, setting: SmartHost, sender: bytes) -> None:
@@ -89,12 +90,16 @@ class Senders:
         return any(one.rules != self.fingerprint for one in self.refusals.values())
 
     def rules_applied(self) -> None:
-        """Every message of the queue has met the rules of now."""
+        """Every message of the queue has met the rules of now: who was not refused again is no more."""
         if self.rules_changed:
-            for one in self.refusals.values():
-                if one.rules != self.fingerprint:
-                    one.rules, one.until = self.fingerprint, 0
+            kept = {key: one for key, one in self.refusals.items() if one.rules == self.fingerprint}
+            self.refusals = kept
             self.write()
+
+    def forget(self) -> None:
+        """Nothing waits any more, so nobody's mail waits for this."""
+        self.refusals = {}
+        self.write()
 
     def renew(self, claim: Claim) -> None:
         """Apply the rules again to a message whose sender was refused under others."""

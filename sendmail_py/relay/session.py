@@ -205,6 +205,7 @@ class Session:
             sent.stage = transaction.OFFERED
             return str(fault)
         if self.outbox.is_full(len(octets)):
+            self.line.doing = "sending messages"
             self.flush()
         self.owe(action.replies + 1)
         commands = b"%bBDAT %d LAST\r\n" % (action.commands, len(octets))

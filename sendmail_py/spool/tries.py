@@ -84,8 +84,8 @@ def decode(octets: bytes) -> dict[int, Try]:
                 index, count, due, last = [int(field) for field in fields[:4]]
                 smarthost, status, reply = fields[4:7]
                 unknown, waited = [int(field) for field in fields[7:9]] or (0, 0)
-                if max(due, last) < LATEST:
-                    tries[index] = Try(count, due, last, smarthost, status, reply, unknown, waited)
+                due, last = min(due, LATEST), min(last, LATEST)
+                tries[index] = Try(count, due, last, smarthost, status, reply, unknown, waited)
             except (ValueError, TypeError):
                 continue
     return tries

@@ -10,7 +10,7 @@ import pytest
 
 from support.launch import Sandbox, smarthost_table
 from support.script import Action, Close, Stall
-from support.smarthost import SmartHost
+from support.smarthost import USUAL_EXTENSIONS, SmartHost
 
 A, B = "a@example.org", "b@example.org"
 MESSAGE = b"Subject: x\n\nhello\n"
@@ -120,6 +120,14 @@ def test_more_recipients_than_a_transaction_takes_all_get_it(sandbox: Sandbox) -
         assert sent(sandbox, 0, *[f"r{n}@example.org" for n in range(250)]) == ""
         assert sorted(len(one.rcpts) for one in host.messages) == [50, 100, 100]
         assert host.connections == 1
+
+
+def test_a_server_for_one_domain_in_a_session_gets_a_session_for_each(sandbox: Sandbox) -> None:
+    with SmartHost(extensions=[*USUAL_EXTENSIONS, "LIMITS RCPTDOMAINMAX=1"]) as host:
+        configure(sandbox, host)
+        assert sent(sandbox, 0, "a@one.example", "b@two.example", "c@one.example") == ""
+    assert [len(one.rcpts) for one in host.messages] == [2, 1]
+    assert [one.session for one in host.messages] == [1, 2]
 
 
 def test_a_big_message_arrives_and_memory_is_bounded_by_max_message(sandbox: Sandbox) -> None:

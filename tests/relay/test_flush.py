@@ -142,6 +142,25 @@ def test_an_old_message_is_tried_several_times_before_it_expires(tmp_path: Path)
     assert results == [(1, 0), (1, 0), (1, 0), (0, 1)]
 
 
+def test_a_message_that_a_wrong_clock_dated_in_the_future_expires_all_the_same(tmp_path: Path) -> None:
+    """It was submitted thirty years ahead; what is seen to go by counts."""
+    with smarthost(replies={b"RCPT": b"450 4.2.0 Greylisted"}) as host:
+        world = World.beside(tmp_path, host)
+        world.now += 30 * 365 * 86400
+        queue_id = world.put(b"grey@y.example")
+        world.now -= 30 * 365 * 86400
+        days = 0.0
+        while not world.failed():
+            assert days < 7
+            world.flush(force=True)
+            world.now += 0.25 * 86400
+            days += 0.25
+    assert days > 4.9
+    failed = world.failed()[queue_id][b"grey@y.example"]
+    assert failed is not None
+    assert "expired after 5." in failed.reply
+
+
 @pytest.mark.parametrize("years", [-30, 30])
 def test_a_clock_that_jumps_by_years_neither_fails_nor_stalls_a_message(years: int, tmp_path: Path) -> None:
     """There and back: one more try each time, no failure, no long wait."""

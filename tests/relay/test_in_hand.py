@@ -12,6 +12,7 @@ from sendmail_py.spool.claim import Claim
 from sendmail_py.spool.queue import Spool
 
 from relay.flushing import World, smarthost
+from support.script import Close
 from support.smarthost import USUAL_EXTENSIONS
 
 CHUNKING = (*USUAL_EXTENSIONS, "CHUNKING")
@@ -87,3 +88,16 @@ def test_a_message_that_somebody_removed_meanwhile_stops_nothing(tmp_path: Path)
 
         summary = world.flush(stop=unlink)
     assert (summary.delivered, summary.fault) == (2, "")
+
+
+def test_a_session_that_ends_when_everybody_of_a_message_is_decided_leaves_nothing_at_hand(
+    tmp_path: Path,
+) -> None:
+    with smarthost(replies={b"RCPT TO:<bad": b"550 5.1.1 nobody", b"DATA": [None, Close()]}) as host:
+        world = World.beside(tmp_path, host)
+        world.put(b"r0@y.example")
+        world.put(b"bad@y.example")
+        world.put(b"r1@y.example")
+        summary = world.flush()
+    assert (summary.delivered, summary.failed, summary.fault) == (2, 1, "")
+    assert world.files() == []

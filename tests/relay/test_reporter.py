@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 from sendmail_py.mail.envelope import Envelope
-from sendmail_py.spool import promise
+from sendmail_py.spool import promise, refused
 from sendmail_py.spool.claim import Claim
 from sendmail_py.spool.queue import Spool
 
@@ -369,6 +369,43 @@ def test_a_refused_sender_costs_one_refusal_a_run_and_is_told_once(tmp_path: Pat
     assert len(world.queued()) == 20
 
 
+def test_the_owner_of_a_refused_sender_is_told_once_however_often_the_configuration_is_written(
+    tmp_path: Path,
+) -> None:
+    """Each time it is tried again; when it has no mail any more it is forgotten."""
+    with smarthost(replies=REFUSED) as host:
+        world = world_of(tmp_path, host)
+        world.config.masquerade.users["*"] = ["greg@isp.example"]
+        world.config.masquerade.override = "allow"
+        world.put(b"r@y.example", sender=b"bad@x.example")
+        for n in range(4):
+            os.utime(world.config.files[0], (n, n))
+            world.flush()
+        tried = [one for one in host.commands if one.startswith(b"MAIL FROM:<bad@")]
+        assert len(tried) == 4
+        world.flush()
+        assert [one.rcpts[0][0] for one in host.messages] == [b"greg@isp.example"]
+        with world.spool() as spool:
+            assert spool.delete(spool.listing()[0])
+        os.utime(world.config.files[0], (9, 9))
+        world.put(b"s@y.example")
+        world.flush()
+    assert refused.read(world.directory) == {}
+
+
+def test_a_refused_sender_whose_mail_was_deleted_is_forgotten_when_the_queue_is_empty(tmp_path: Path) -> None:
+    with smarthost(replies=REFUSED) as host:
+        world = world_of(tmp_path, host, report="none")
+        world.put(b"r@y.example", sender=b"bad@x.example")
+        world.flush()
+        assert len(refused.read(world.directory)) == 1
+        with world.spool() as spool:
+            assert spool.delete(spool.listing()[0])
+        world.put(b"s@y.example")
+        world.flush()
+    assert refused.read(world.directory) == {}
+
+
 def test_changed_rules_are_applied_to_the_messages_of_a_refused_sender(tmp_path: Path) -> None:
     with smarthost(replies=REFUSED) as host:
         world = world_of(tmp_path, host, report="none")
@@ -430,6 +467,8 @@ def killed_before_the_mark(world: World) -> None:
             os._exit(1)
 
         Spool.remove = die  # type: ignore[method-assign]
+        for setting in world.config.smarthosts:
+            setting.timeout = setting.connect_timeout = 10  # the server answers, however slow the machine is
         world.flush(force=True)
 
     assert in_a_process_of_its_own(run)

@@ -85,9 +85,9 @@ def test_a_reader_is_limited_and_gets_no_new_privileges() -> None:
 
 def test_limits_are_never_raised() -> None:
     def look() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
         rights.confine()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (50, 50)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (200, 200)
 
     assert "failed" not in in_a_child(look)
 

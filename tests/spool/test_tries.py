@@ -48,7 +48,8 @@ def test_the_name_says_when_the_first_is_due() -> None:
 
 numbers = st.integers(0, 1 << 40)
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12)
-attempts = st.builds(Try, numbers, numbers, numbers, words, words, words, numbers, numbers)
+times = st.integers(0, tries.LATEST)
+attempts = st.builds(Try, numbers, times, times, words, words, words, numbers, numbers)
 
 
 @given(st.dictionaries(st.integers(-1, 50), attempts, max_size=5))

@@ -240,7 +240,7 @@ class Exim(Server):
 
 
 class OpenSMTPD(Server):
-    """Debian's opensmtpd, which knows no PIPELINING: `port` is in the clear, `auth_port` wants STARTTLS and AUTH.
+    """Debian's opensmtpd, which knows no PIPELINING: `port` is clear, `auth_port` wants STARTTLS and AUTH.
 
     6.8 loses its private key with OpenSSL 3 (the mark that it leaves on a key stays on a copy): every
     handshake ends in "missing private key", whoever the client is. `has_tls` says so.

@@ -93,6 +93,21 @@ def test_a_delivered_message(sandbox: Sandbox, on_unknown: str) -> None:
     assert steps[:removed].count("mark 1 U") == 1
 
 
+def test_what_left_the_queue_is_durably_gone_before_another_word_is_said(sandbox: Sandbox) -> None:
+    """Messages whose answers came together leave it together, with one sync for all."""
+    with SmartHost() as host:
+        queue(sandbox, host, "a@x.example", count=5)
+        steps = flush(sandbox)
+    gone = [n for n, step in enumerate(steps) if re.fullmatch(r"remove \d", step)]
+    assert len(gone) == 5
+    for at in gone:
+        rest = steps[at + 1 :]
+        talk = next((n for n, step in enumerate(rest) if step.startswith(("send ", "hear "))), len(rest))
+        assert "sync queue" in rest[:talk], steps
+    for number in range(1, 6):
+        assert steps.index(f"mark {number} U") < steps.index(f"remove {number}")
+
+
 def test_a_failed_message_and_its_report(sandbox: Sandbox) -> None:
     """The failure is durable before the report, report and promise before its name, that before the marks."""
     with SmartHost(replies={b"RCPT TO:<bad@": b"550 5.1.1 No such user"}) as host:

@@ -231,7 +231,7 @@ def use(names: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers = ["127.0.0.1"]
     resolver.nameserver_ports = {"127.0.0.1": names.port}
-    monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+    monkeypatch.setattr(dns.resolver, "Resolver", lambda: resolver)
 
 
 def stop_one(world: World, running: dict[int, Postfix], stopped: list[Postfix]) -> None:

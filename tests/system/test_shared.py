@@ -20,7 +20,7 @@ import pytest
 
 from support.needs import needs
 from support.script import Close, Stall
-from support.smarthost import SmartHost
+from support.smarthost import USUAL_EXTENSIONS, SmartHost
 from support.system import BASE, BIN, LIB, PASSWORD, RELAY, STATE, System, kill, new_system
 
 ATTACKER, VICTIM, BYSTANDER = 2001, 2002, 2003
@@ -104,6 +104,26 @@ def test_a_shared_spool_refuses_at_once_what_the_smart_host_is_known_not_to_take
         assert done.returncode == 65
         assert b"larger than the smart host takes (1500000 octets)" in done.stderr
         assert system.queued(BYSTANDER) == []
+
+
+def test_a_shared_spool_keeps_to_the_limits_of_the_server() -> None:
+    limited = [*USUAL_EXTENSIONS, "LIMITS RCPTMAX=2 RCPTDOMAINMAX=1 MAILMAX=5"]
+    with SmartHost(users={"greg": PASSWORD}, extensions=limited) as host, new_system() as system:
+        system.configure(host)
+        ready(system)
+        everybody = [f"r{n}@{domain}.example" for n in range(3) for domain in ("one", "two")]
+        for uid in (VICTIM, BYSTANDER):
+            system.submit(uid, *everybody)
+            system.submit(uid, "alone@three.example")
+        system.flush()
+    got = host.recipients()
+    assert sorted(got) == sorted([one.encode() for one in [*everybody, "alone@three.example"]] * 2 + [b"root@example.org"])
+    for message in host.messages:
+        assert len(message.rcpts) <= 2
+    domains: dict[int, set[bytes]] = {}
+    for message in host.messages:
+        domains.setdefault(message.session, set()).update(one.partition(b"@")[2] for one, _ in message.rcpts)
+    assert all(len(one) == 1 for one in domains.values())
 
 
 SQUAT = """
@@ -628,6 +648,19 @@ def test_an_owner_who_may_have_no_more_processes_hurts_himself_only(system: Syst
     done = system.run("prlimit", "--nproc=20", "sendmail", "-q")
     assert (done.returncode, done.stderr) == (0, b"")
     assert arrived(host, ATTACKER, VICTIM, BYSTANDER)  # his too: his reader is one when it counts
+
+
+def test_a_password_command_does_not_hold_the_end_of_roots_flush_up(system: System, host: SmartHost) -> None:
+    ready(system, VICTIM)
+    command = ["/bin/sh", "-c", "touch /opt/asked; exec sleep 60"]
+    system.configure(host, password_file="", password_command=command)
+    run = system.start("sendmail", "-q")
+    wait_until(system.at("/opt/asked").exists, 20)
+    begin = time.monotonic()
+    run.terminate()
+    assert (run.communicate(timeout=20)[1], run.returncode) == (b"", 0)
+    assert time.monotonic() - begin < 5
+    assert not arrived(host, VICTIM)
 
 
 def test_who_waits_goes_on_and_a_limit_is_refused(system: System, host: SmartHost) -> None:
