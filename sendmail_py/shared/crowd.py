@@ -108,8 +108,8 @@ class Crowd:
         return [one for one in self.peers if one.ready]
 
     def is_anybody_asked(self) -> bool:
-        """Whether a reader owes an answer."""
-        return any(one.is_waited_for for one in self.peers)
+        """Whether a reader owes an answer, or is to be asked again."""
+        return any(one.is_waited_for or one.is_worth_asking for one in self.peers)
 
     def listen(self, setting: SmartHost, seconds: float) -> None:
         """Ask for what is missing, wait so long for anything to be said, and take what was."""

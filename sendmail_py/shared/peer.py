@@ -89,6 +89,7 @@ class Peer:
         self.asked = 0  # offers that were wanted and did not come yet
         self.late = 0  # wanted before them, for a smart host that is of no use any more
         self.since = time.monotonic()  # when it last said something, or was asked
+        self.has_returns = False  # mail came back to it since anything was wanted
         self.is_dry = False  # it has nothing more for the smart host of now
         self.is_gone = False
         self.is_done = False
@@ -119,6 +120,7 @@ class Peer:
                 self.since = time.monotonic()
             self.asked += missing
             self.was_wanted = True
+            self.has_returns = False
             self.tell([b"want", setting.name.encode(), b"%d" % missing, *[b"%d" % one for one in most]])
 
     def take(self) -> Held:
@@ -142,6 +144,7 @@ class Peer:
         self.tell(dialect.verdict_frame(kind, held.offer.number, via, extra, held))
         held.copy.close()
         self.is_dry = self.is_aside
+        self.has_returns = self.has_returns or kind == b"back"
 
     def set_aside(self) -> None:
         """No more of its mail in this run."""
@@ -202,7 +205,8 @@ class Peer:
         self.late -= late
         self.asked -= missing - late
         if late < missing and not self.asked:
-            self.is_dry, self.left = True, 0
+            # what came back after the last wish is not in this answer
+            self.is_dry, self.left = self.is_aside or not self.has_returns, 0
 
     def offered(self, frame: list[bytes]) -> None:
         """A transaction: copied, proven, ready; or judged here, when it may not leave."""
@@ -275,6 +279,11 @@ class Peer:
     def is_waited_for(self) -> bool:
         """Whether it owes an answer."""
         return (self.asked > 0 or self.is_ending) and not self.is_over
+
+    @property
+    def is_worth_asking(self) -> bool:
+        """Whether mail came back to it that its last answer did not count."""
+        return self.has_returns and not (self.is_dry or self.is_aside or self.is_ending or self.is_over)
 
     @property
     def is_idle(self) -> bool:

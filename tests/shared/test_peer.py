@@ -125,8 +125,13 @@ def test_what_was_wanted_for_a_smart_host_that_was_given_up_goes_back(pair: Pair
     pair.peer.listen()
     assert not pair.peer.is_gone
     assert [one.offer.number for one in pair.peer.ready] == [2]
-    assert (pair.peer.asked, pair.peer.late, pair.peer.is_dry) == (0, 0, True)
-    assert [one[0] for one in pair.said()] == [b"want", b"leave", b"want", b"back"]
+    assert (pair.peer.asked, pair.peer.late, pair.peer.is_dry) == (0, 0, False)
+    assert pair.peer.is_worth_asking  # what went back is not in the answer
+    pair.want(3)
+    pair.reader.put([b"none", b"2"])
+    pair.peer.listen()
+    assert pair.peer.is_dry
+    assert [one[0] for one in pair.said()] == [b"want", b"leave", b"want", b"back", b"want"]
 
 
 LIES = {

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from support.launch import admin_command
 from support.needs import needs
 from support.script import Close, Stall
 from support.smarthost import USUAL_EXTENSIONS, SmartHost
@@ -117,7 +118,8 @@ def test_a_shared_spool_keeps_to_the_limits_of_the_server() -> None:
             system.submit(uid, "alone@three.example")
         system.flush()
     got = host.recipients()
-    assert sorted(got) == sorted([one.encode() for one in [*everybody, "alone@three.example"]] * 2 + [b"root@example.org"])
+    expected = [*everybody, "alone@three.example"] * 2 + ["root@example.org"]
+    assert sorted(got) == sorted(one.encode() for one in expected)
     for message in host.messages:
         assert len(message.rcpts) <= 2
     domains: dict[int, set[bytes]] = {}
@@ -678,6 +680,9 @@ def test_who_waits_goes_on_and_a_limit_is_refused(system: System, host: SmartHos
     done = system.run("sendmail", "-q", "--limit=1")
     assert (done.returncode, done.stderr.count(b"\n")) == (64, 1)
     assert b"--limit is for a personal spool" in done.stderr
+    for words in (["--limit", "1"], ["--wait"]):
+        done = system.run(sys.executable, admin_command(), "queue", "flush", *words)
+        assert (done.returncode, b"are for a personal spool" in done.stderr) == (64, True)
 
 
 ROUNDS = int(os.environ.get("SENDMAIL_PY_ROUNDS", "4"))
