@@ -33,7 +33,7 @@ def run(request: Request, config: Config, force: bool, person: bool, wait: int) 
         spool = Spool(config.queue.directory)
         while time.monotonic() < until and spool.listing():
             time.sleep(MOMENT)
-    elif wait or is_due(config, force):
+    elif is_due(config, force) or wait:
         flush(request, config, force, person, until)
     return EX_OK
 
@@ -44,10 +44,19 @@ def is_due(config: Config, force: bool) -> bool:
         return False
     try:
         owners = tenants.owners(config.queue.shared)
-    except FileNotFoundError:
-        return False  # nobody has sent anything yet
+    except FileNotFoundError:  # nobody could send anything yet; from now on all can
+        make(config.queue.shared)
+        return False
     known = tenants.read_due(f"{homes.STATE}/due")
     return bool(owners if force else tenants.with_mail(owners, known, time.time(), config.queue.retry_max))
+
+
+def make(base: str) -> None:
+    """The shared spool of a machine on which only the configuration was written; install makes it too."""
+    try:
+        shared.set_up(base)
+    except OSError:  # a read-only system: each submission says so
+        return
 
 
 def all_rest(config: Config) -> bool:
