@@ -51,6 +51,7 @@ helo = "nas.example.net"
 
 [masquerade]
 domain = "example.net"
+dns = false
 
 [masquerade.users]
 root = "owner@isp.example"
