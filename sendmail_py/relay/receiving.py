@@ -32,6 +32,8 @@ def verdict(resolver: Resolver, domain: str) -> tuple[str, str]:
     """(YES, NO or UNKNOWN, a reason for people when it is not YES)."""
     answer = resolver.ask(domain, "MX")
     if answer.state == NOWHERE:
+        if denies_everything(resolver):
+            return UNKNOWN, "DNS says that nothing exists, not even the root"
         return NO, "DNS knows no such domain"
     if answer.state == UNKNOWN:
         return UNKNOWN, "DNS gave no answer"
@@ -104,6 +106,11 @@ def learn(directory: str, domain: str, resolver: Resolver, is_late: Callable[[],
     known[key] = (int(time.time()), why)
     keep(directory, known)
     return why
+
+
+def denies_everything(resolver: Resolver) -> bool:
+    """Whether even the root does not exist for it: a network that is shut off says so of every name."""
+    return resolver.ask(".", "NS").state == NOWHERE
 
 
 def remembered(directory: str) -> dict[bytes, tuple[int, str]]:

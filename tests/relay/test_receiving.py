@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sendmail_py.policy import verdicts
 from sendmail_py.relay import receiving
-from sendmail_py.relay.resolver import EMPTY, FOUND, NOWHERE, UNKNOWN, Resolver
+from sendmail_py.relay.resolver import EMPTY, FOUND, NOWHERE, UNKNOWN, Answer, Resolver
 
 from support.dnsserver import BROKEN, FAILING, SILENT, TRUNCATED, dns_server
 
@@ -123,7 +123,7 @@ def test_verdicts_are_kept_in_the_spool_with_their_time(tmp_path: Path) -> None:
         assert set(server.asked) == {"silent.example MX"}
         server.asked.clear()
         receiving.refresh(str(tmp_path), asked[:2], server.resolver(), now + 2 * 86400)
-        assert server.asked == ["nowhere.example MX"]
+        assert server.asked == ["nowhere.example MX", ". NS"]
         server.asked.clear()
         receiving.refresh(str(tmp_path), asked[:1], server.resolver(), now + 8 * 86400)
         assert server.asked[0] == "mx.example MX"
@@ -135,3 +135,12 @@ def test_a_spool_that_is_not_there_keeps_nothing_and_harms_nothing(tmp_path: Pat
         found = receiving.refresh(str(tmp_path / "none"), ["nowhere.example"], server.resolver())
     assert found == {"nowhere.example": "DNS knows no such domain"}
     assert not (tmp_path / "none").exists()
+
+
+def test_a_resolver_that_denies_even_the_root_is_not_believed() -> None:
+    class ShutOff(Resolver):
+        def fresh(self, name: str, kind: str) -> Answer:
+            return Answer(NOWHERE, [])
+
+    state, why = receiving.verdict(ShutOff(), "isp.example")
+    assert (state, "root" in why) == (UNKNOWN, True)

@@ -93,7 +93,9 @@ class Server:
         data = self.zone.get((name, kind), [])
         if data:
             response.answer.append(dns.rrset.from_text(name + ".", 60, "IN", kind, *data))
-        elif not any(known == name or known.endswith("." + name) for known, _ in self.zone):
+        elif name.strip(".@") and not any(
+            known == name or known.endswith("." + name) for known, _ in self.zone
+        ):
             response.set_rcode(dns.rcode.NXDOMAIN)
 
     def close(self) -> None:
