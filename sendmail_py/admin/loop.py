@@ -179,14 +179,9 @@ def is_due(config: Config, spool: Spool) -> bool:
     """Whether a run has anything to do; a long queue costs one reading of its folder, or none."""
     now, queue = int(time.time()), config.queue
     try:
-        folder = spool.queue_folder()
+        quiet = due.is_quiet(spool, now, queue.retry_max)
     except FileNotFoundError:
         return False
-    found = due.recall(queue.directory, folder, now) or due.look(queue.directory, folder, now)
-    if not found.tidy:
-        spool.listing()
-        spool.clean()
-    quiet = found.is_quiet(now, queue.retry_max)
     return not quiet or upkeep.is_due(queue.directory, config.files, queue.report, now)
 
 

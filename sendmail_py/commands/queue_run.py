@@ -73,15 +73,10 @@ def is_due(config: Config, spool: Spool, now: int) -> bool:
     if config.smarthosts and all_rest(config, now) and not delivers_here(config):
         return False
     try:
-        folder = spool.queue_folder()
+        if not due.is_quiet(spool, now, queue.retry_max):
+            return True
     except FileNotFoundError:
         return False
-    found = due.recall(queue.directory, folder, now) or due.look(queue.directory, folder, now)
-    if not found.tidy:
-        spool.listing()
-        spool.clean()
-    if not found.is_quiet(now, queue.retry_max):
-        return True
     return bool(config.smarthosts) and upkeep.is_due(queue.directory, config.files, queue.report, now)
 
 

@@ -12,6 +12,10 @@ import posix
 from sendmail_py.spool import durable
 from sendmail_py.spool.queue import CLOCK_SLACK, DIGEST, FOREVER, HOLD, ID_DIGITS, held_until
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sendmail_py.spool.queue import Spool
+
 VERSION = b"sendmail-py due 1"
 TRIES_LENGTH = ID_DIGITS + 9
 NEVER = 1 << 41  # in seconds
@@ -38,6 +42,19 @@ class Horizon:
     def is_quiet(self, now: float, longest: float) -> bool:
         """Whether nothing is due; one beyond the longest wait (seconds) is a clock's mistake."""
         return self.after <= now < self.first and self.last <= now + longest + 1
+
+
+def is_quiet(spool: Spool, now: int, longest: int) -> bool:
+    """Whether nothing in a spool is due; what killed processes left in it is removed on the way.
+
+    `longest` wait between two tries (seconds). FileNotFoundError when there is no spool yet.
+    """
+    folder = spool.queue_folder()
+    found = recall(spool.directory, folder, now) or look(spool.directory, folder, now)
+    if not found.tidy:
+        spool.listing()
+        spool.clean()
+    return found.is_quiet(now, longest)
 
 
 def find(names: list[str]) -> Horizon:
