@@ -160,12 +160,15 @@ WantedBy=timers.target
 # What a failing run says goes to the system's log. Cron would mail it, and that mail could not leave either:
 # one more in the queue every minute, as long as there is no smart host, say.
 FAULT = 'logger -t sendmail-py -p mail.err -- "$said" 2>/dev/null'
+# A second longer than the time to the next run, so that there is always one that watches.
+WATCH = "-q --watch=61s"
 CRON = """\
 # Written by sendmail-py (sendmail-py timer): send what waits in the mail queues, every minute.
 # {second} is the second of the minute of this machine, from its machine-id: many do not call at once.
 # With nothing due a run ends at once. Two runs at the same time do no harm.
+# With `delivery = "background"` a run stays until the next, and sends at once what is submitted.
 # A fault goes to the system's log: as mail, which cron would send, it would wait, too.
-* * * * *       root    [ ! -x {flush} ] || {{ sleep {second}; said=$({flush} -q 2>&1) || {fault}; }}
+* * * * *       root    [ ! -x {flush} ] || {{ sleep {second}; said=$({flush} {run} 2>&1) || {fault}; }}
 """
 
 CRONTAB_MARK = "# sendmail-py timer"  # for sh a comment, for us the way to find the line again
@@ -252,7 +255,7 @@ def user_units(flush: str = "%h/bin/sendmail") -> dict[str, str]:
 
 def cron(second: int) -> str:
     """The file for /etc/cron.d."""
-    return CRON.format(flush=layout.FLUSH, second=second, fault=FAULT)
+    return CRON.format(flush=layout.FLUSH, second=second, run=WATCH, fault=FAULT)
 
 
 def crontab(flush: str, second: int) -> str:

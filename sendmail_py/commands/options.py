@@ -60,6 +60,7 @@ LONG_OPTIONS = {
     b"deliver-at": ("submit", "a message", "2026-12-31T08:00, 08:00, @SECONDS: do not send it before"),
     b"limit": ("flush", "-q", "begin with at most so many messages"),
     b"wait": ("flush", "-q", "5m: go on until the queue is empty, but no longer"),
+    b"watch": ("flush", "-q", '1m: stay, and send what others submit with delivery = "background" at once'),
 }
 
 MODES = {"m": "submit", "p": "list", "i": "aliases", "s": "smtp", "v": "verify"}

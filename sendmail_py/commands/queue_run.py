@@ -12,8 +12,8 @@ from sendmail_py.errors import EX_OK, ConfigError, UsageError, printable
 from sendmail_py.mail.selection import matches
 from sendmail_py.policy import schema
 from sendmail_py.policy.config import Config
-from sendmail_py.spool import due, tries, upkeep
-from sendmail_py.spool.breaker import Breaker
+from sendmail_py.spool import due, upkeep
+from sendmail_py.spool.breaker import all_rest
 from sendmail_py.spool.queue import DIGEST, Spool
 
 STDERR = 2
@@ -27,13 +27,15 @@ def run(request: Request, stdin_open: bool) -> int:
     stay in the queue are no failure of this command: mailq and the log say why they stay.
     """
     config = setting.load(request)
-    limit, wait = bounds(request)
+    limit, wait, watch = bounds(request)
     person = request.verbose or (posix.isatty(STDERR) and not request.then_flush)
     force = (person or bool(request.only)) and not request.then_flush
     if config.queue.shared:
         if limit:
             raise UsageError("--limit is for a personal spool; in root's flush everybody has a turn")
-        return shared_run.run(request, config, force, person, wait)
+        shared_run.run(request, config, force, person, wait)
+        shared_run.watch(request, config, watch)
+        return EX_OK
     spool = Spool(config.queue.directory)
     if not (asked_for(spool) if force or wait else is_due(config, spool, int(time.time()))):
         return EX_OK
@@ -43,16 +45,17 @@ def run(request: Request, stdin_open: bool) -> int:
     return EX_OK
 
 
-def bounds(request: Request) -> tuple[int, int]:
-    """Most messages, 0 for all, and for how many seconds to go on; UsageError."""
+def bounds(request: Request) -> tuple[int, int, int]:
+    """Most messages, 0 for all; for how many seconds to go on, and how many to watch for mail; UsageError."""
     found = []
-    for name, read in (("limit", schema.number), ("wait", lambda text: schema.duration(text, ""))):
+    for name in ("limit", "wait", "watch"):
         value = request.long.get(name, b"0")
         try:
-            found.append(read(value.decode("ascii")))
+            text = value.decode("ascii")
+            found.append(schema.number(text) if name == "limit" else schema.duration(text, ""))
         except ValueError:
             raise UsageError(f"option --{name}: {printable(value, 64)!r} is no number or time") from None
-    return found[0], found[1]
+    return found[0], found[1], found[2]
 
 
 def spool_waits(spool: Spool, until: float) -> bool:
@@ -70,7 +73,8 @@ def asked_for(spool: Spool) -> bool:
 def is_due(config: Config, spool: Spool, now: int) -> bool:
     """Whether a run has anything to do, by what costs least: pauses, names, the times of some files."""
     queue = config.queue
-    if config.smarthosts and all_rest(config, now) and not delivers_here(config):
+    names = [host.name for host in config.smarthosts]
+    if names and all_rest(queue.directory, names, now, queue.retry_max) and not delivers_here(config):
         return False
     try:
         if not due.is_quiet(spool, now, queue.retry_max):
@@ -83,13 +87,6 @@ def is_due(config: Config, spool: Spool, now: int) -> bool:
 def delivers_here(config: Config) -> bool:
     """Whether aliases may have mail delivered on this machine, for which no smart host is needed."""
     return config.aliases.maildir or bool(config.aliases.agents)
-
-
-def all_rest(config: Config, now: int) -> bool:
-    """Whether every smart host is left alone after a fault."""
-    breaker = Breaker(config.queue.directory)
-    pauses = [breaker.get(host.name) for host in config.smarthosts]
-    return all(pause and not tries.is_due(pause.until, now, config.queue.retry_max) for pause in pauses)
 
 
 def relay(

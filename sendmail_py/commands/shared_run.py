@@ -9,17 +9,22 @@ import time
 
 from sendmail_py.commands import signals
 from sendmail_py.commands.options import Request
-from sendmail_py.errors import EX_OK
 from sendmail_py.policy import homes
 from sendmail_py.policy.config import Config
-from sendmail_py.spool import shared, tenants, tries
-from sendmail_py.spool.breaker import Breaker
+from sendmail_py.spool import shared, tenants
+from sendmail_py.spool.breaker import all_rest
 from sendmail_py.spool.queue import Spool
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MOMENT = 1.0  # seconds between two looks, with --wait
+LOOK = 0.25  # the same, with --watch
+SETTLED = 50_000_000  # nanoseconds; a younger time of a file may be the time of its next change as well
 
 
-def run(request: Request, config: Config, force: bool, person: bool, wait: int) -> int:
+def run(request: Request, config: Config, force: bool, person: bool, wait: int) -> None:
     """Flush, or ask root's flush; nothing due costs a look at each owner's folder.
 
     For `wait` seconds root goes on, because only the owners know whether their queues are empty; anybody else
@@ -34,13 +39,32 @@ def run(request: Request, config: Config, force: bool, person: bool, wait: int) 
         while time.monotonic() < until and spool.listing():
             time.sleep(MOMENT)
     elif is_due(config, force) or wait:
-        flush(request, config, force, person, until)
-    return EX_OK
+        flush(request, config, force, person, until, signals.watch_for_stop())
+
+
+def watch(request: Request, config: Config, seconds: int) -> None:
+    """With `delivery = "background"`, send for so many seconds what users submit, as soon as they do.
+
+    For cron, which starts us every minute: only root can flush for others, and nobody else can start root.
+    """
+    if not seconds or config.delivery != "background" or posix.geteuid() != 0:
+        return
+    stop = signals.watch_for_stop()
+    end = time.monotonic() + seconds
+    seen = 0
+    while not stop() and time.monotonic() < end:
+        changed = shared.woken(config.queue.shared)
+        if changed != seen and is_due(config, False):
+            busy = flush(request, config, False, False, 0.0, stop)
+            changed = 0 if busy else changed
+        seen = changed if time.time_ns() - changed > SETTLED else 0
+        time.sleep(LOOK)
 
 
 def is_due(config: Config, force: bool) -> bool:
     """Whether any owner may have mail that is due."""
-    if not force and all_rest(config):
+    names = [host.name for host in config.smarthosts]
+    if not force and all_rest(homes.STATE, names, time.time(), config.queue.retry_max):
         return False
     try:
         owners = tenants.owners(config.queue.shared)
@@ -59,19 +83,16 @@ def make(base: str) -> None:
         return
 
 
-def all_rest(config: Config) -> bool:
-    """Whether every smart host is left alone after a fault."""
-    longest, breaker = config.queue.retry_max, Breaker(homes.STATE)
-    pauses = [breaker.get(host.name) for host in config.smarthosts]
-    return all(pause and not tries.is_due(pause.until, time.time(), longest) for pause in pauses)
+def flush(
+    request: Request, config: Config, force: bool, person: bool, until: float, stop: Callable[[], bool]
+) -> bool:
+    """Through the door: only now processes and the network's modules are needed.
 
-
-def flush(request: Request, config: Config, force: bool, person: bool, until: float) -> None:
-    """Through the door: only now processes and the network's modules are needed."""
+    Returns whether another flush of root's was at it.
+    """
     from sendmail_py.shared import start  # noqa: PLC0415 (the door to root's flush)
 
     gc.enable()  # the launcher has switched it off for commands that end at once
-    stop = signals.watch_for_stop()
     trace = transcript if request.verbose else None
     summary = start.run(config, force=force, only=request.only, stop=stop, trace=trace)
     while time.monotonic() < until and not stop():
@@ -80,6 +101,7 @@ def flush(request: Request, config: Config, force: bool, person: bool, until: fl
             summary.add(start.run(config, only=request.only, stop=stop, trace=trace))
     if person:
         tell(request, str(summary))
+    return summary.fault == start.BUSY
 
 
 def tell(request: Request, text: str) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sendmail_py.shared.settings import Filter
     from sendmail_py.spool.tenants import Owner
 
+BUSY = "another flush of the shared spool is running"
 LOOK = 2.0  # seconds between looks at who has mail, if nobody wakes us
 MOMENT = 0.1  # seconds between looks at whether somebody does, and at readers that end
 LONGEST_MARK = 64
@@ -61,7 +62,7 @@ def run(
     try:
         fcntl.flock(base, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        summary.fault = "another flush of the shared spool is running"
+        summary.fault = BUSY
         return summary
     try:
         return RootRun(config, Wish(force, only or []), stop, trace).all(summary)

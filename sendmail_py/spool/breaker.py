@@ -9,7 +9,7 @@ from __future__ import annotations
 import posix
 
 from sendmail_py.errors import printable
-from sendmail_py.spool import durable
+from sendmail_py.spool import durable, tries
 
 VERSION = "sendmail-py pauses 1"
 
@@ -54,9 +54,16 @@ class Breaker:
             self.write()
 
     def write(self) -> None:
-        """The file anew."""
+        """The file anew; a fault of the disk is no reason to stop."""
         if not self.directory:
             return
+        try:
+            self.replace()
+        except OSError:
+            return
+
+    def replace(self) -> None:
+        """The file anew; OSError."""
         lines = [VERSION]
         for name, one in sorted(self.pauses.items()):
             numbers = [str(number) for number in (one.until, one.count, one.since)]
@@ -67,6 +74,16 @@ class Breaker:
             durable.replace(folder, "pauses", octets, f".pauses.{posix.getpid()}")
         finally:
             posix.close(folder)
+
+
+def all_rest(directory: str, names: list[str], now: float, longest: int) -> bool:
+    """Whether every smart host of these names is left alone, by the pauses in `directory`.
+
+    No pause is longer than `longest` (seconds); a later end comes from a clock that jumped.
+    """
+    pauses = read(directory)
+    found = [pauses.get(name) for name in names]
+    return all(one is not None and not tries.is_due(one.until, now, longest) for one in found)
 
 
 def read(directory: str) -> dict[str, Pause]:
@@ -85,7 +102,7 @@ def read(directory: str) -> dict[str, Pause]:
     for line in lines[1:] if lines[0] == VERSION else []:
         fields = line.split("\t")
         try:
-            pauses[fields[0]] = Pause(int(fields[1]), int(fields[2]), int(fields[3]), fields[4])
+            pauses[fields[0]] = Pause(*map(tries.number, fields[1:4]), reason=fields[4])
         except (ValueError, IndexError):
             continue
     return pauses

@@ -102,6 +102,14 @@ def make_wake(path: str) -> None:
     posix.close(wake)
 
 
+def woken(base: str) -> int:
+    """When somebody last told root's flush of mail (nanoseconds since the epoch), 0 if nobody did."""
+    try:
+        return posix.stat(f"{base}/{WAKE}", follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def announce(base: str, directory: str) -> None:
     """Tell root's flush of mail in `directory`: its time is for the next run, that of WAKE for one now."""
     for path in (directory, f"{base}/{WAKE}"):
