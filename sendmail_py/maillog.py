@@ -91,7 +91,7 @@ def open_now() -> None:
     log.kept = True
     if log.to not in ("syslog", "stderr") and log.fd < 0:
         try:
-            log.fd = posix.open(log.to, APPEND, 0o640)
+            log.fd = posix.open(log.to, APPEND, 0o600)
         except OSError:
             return
 
@@ -143,7 +143,7 @@ def reopen() -> None:
     """Open a file that is kept open anew, in place: other threads may be writing to its descriptor."""
     if log.fd >= 0:
         try:
-            fd = posix.open(log.to, APPEND, 0o640)
+            fd = posix.open(log.to, APPEND, 0o600)
         except OSError:
             return
         posix.dup2(fd, log.fd, False)
@@ -196,7 +196,7 @@ def to_file(line: str) -> None:
 
 def put(octets: bytes) -> None:
     """One write of whole lines with O_APPEND, so that those of several processes never mix."""
-    fd = log.fd if log.fd >= 0 else posix.open(log.to, APPEND, 0o640)
+    fd = log.fd if log.fd >= 0 else posix.open(log.to, APPEND, 0o600)
     if log.kept:
         log.fd = fd
     try:

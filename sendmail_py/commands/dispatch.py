@@ -43,7 +43,7 @@ def preload(mode: str) -> None:
 def main() -> NoReturn:
     """Run the command that argument 0 and the options name, and exit."""
     stdin_open = guard_descriptors()
-    posix.umask(0o077)
+    posix.umask(0o022)  # our files say their modes; compiled modules that Python writes are for everybody
     program = sys.argv[0].rpartition("/")[2] or "sendmail"
     request = Request(program, NAMES.get(program, "submit"))
     leave(guarded(request, stdin_open))

@@ -75,6 +75,7 @@ class Program:
                     stderr=subprocess.STDOUT,
                     timeout=patience,
                     env=credentials.environment(os.environ),
+                    umask=0o077,
                 )
             except OSError as error:
                 new.stage = transaction.OFFERED

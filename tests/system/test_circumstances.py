@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -138,6 +139,14 @@ def test_the_umask_does_not_count(box: Sandbox, mask: int) -> None:
     queued(box, preexec_fn=lambda: os.umask(mask))
     assert {path.stat().st_mode & 0o777 for path in (box.spool / "queue").iterdir()} == {0o600}
     assert {path.stat().st_mode & 0o777 for path in (box.spool, box.spool / "queue")} == {0o700}
+
+
+def test_compiled_modules_are_for_everybody(box: Sandbox, tmp_path: Path) -> None:
+    """Root's cron may be the first that runs Python on a small system: what it leaves must be of use."""
+    words = [sys.executable, "-IS", "-X", f"pycache_prefix={tmp_path}", box.path("mailq")]
+    done = subprocess.run(words, env=box.environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.pyc")} == {0o644}
 
 
 def test_the_current_folder_may_be_gone(box: Sandbox, tmp_path: Path) -> None:
