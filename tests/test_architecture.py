@@ -47,6 +47,7 @@ DOORS = {
     ("commands.sendmail", "sendmail_py.commands.later"),  # only for messages that are to wait
     ("relay.sender_domains", "sendmail_py.relay.receiving"),  # only when DNS is asked
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked
+    ("relay.trouble", "sendmail_py.relay.throttling"),  # only for replies that may ask for less mail
     ("relay.opening", "sendmail_py.relay.dane"),  # only when DNS is asked about certificates
     ("commands.mailq", "sendmail_py.spool.absorb"),  # only when a flush died while it made a digest
     ("commands.mailq", "sendmail_py.shared.asking"),  # only for root, who sees everybody's queue

@@ -33,6 +33,7 @@ from sendmail_py.relay.actions import (
     Whole,
     Write,
 )  # fmt: skip
+from sendmail_py.relay.commands import mail_command, rcpt_command, refuse_unfit
 from sendmail_py.relay.faults import LoginFault, ProtocolFault, RefusedFault
 
 TYPE_CHECKING = False
@@ -119,7 +120,7 @@ class Window:
 
     def send(self, new: Transaction) -> Dialogue[None]:
         """Send a transaction without waiting for its replies; a big one alone, to its end."""
-        transaction.refuse_unfit(self.server, new)
+        refuse_unfit(self.server, new)
         if not new.open():
             yield Judged(new)
             return
@@ -143,8 +144,8 @@ class Window:
         return b"".join(
             [
                 b"RSET\r\n" if flight.reset else b"",
-                transaction.mail_command(self.server, new),
-                *[transaction.rcpt_command(self.server, new.recipients[n]) for n in flight.asked],
+                mail_command(self.server, new),
+                *[rcpt_command(self.server, new.recipients[n]) for n in flight.asked],
             ]
         )
 

@@ -25,10 +25,11 @@ from sendmail_py.mail import header
 from sendmail_py.relay import encoders, fields, mime
 from sendmail_py.relay import survey as first_pass
 from sendmail_py.relay.survey import CHARSET_SHIFT, CHARSETS, CODE, KEEP, LongLines
+from sendmail_py.relay.transaction import Content
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from sendmail_py.relay.encoders import (
         Base64,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         QuotedPrintableAgain,
     )
     from sendmail_py.relay.mime import Entity
+    from sendmail_py.relay.transaction import Wire
 
     Encoder = Plain | QuotedPrintable | Base64 | QuotedPrintableAgain | Base64Again
 
@@ -50,41 +52,6 @@ ENCODINGS = {
     first_pass.TO_QUOTED_PRINTABLE: b"quoted-printable",
     first_pass.TO_BASE64: b"base64",
 }
-
-
-class Wire:
-    """What may be sent in a transaction.
-
-    eight_bit   8-bit bodies (8BITMIME was offered)
-    utf8        UTF-8 in the header (SMTPUTF8 was offered, and an address needs it)
-    """
-
-    __slots__ = ("eight_bit", "utf8")
-
-    def __init__(self, eight_bit: bool, utf8: bool) -> None:
-        self.eight_bit = eight_bit
-        self.utf8 = utf8
-
-
-class Content:
-    """Mail data ready to be sent: `chunks()`, their `size` in octets, whether any octet is 8-bit.
-
-    octets  all of it, if it is small and at hand
-    """
-
-    __slots__ = ("chunks", "eight_bit", "octets", "size")
-
-    def __init__(
-        self,
-        chunks: Callable[[], Iterable[bytes]],
-        size: int,
-        eight_bit: bool,
-        octets: bytes | None = None,
-    ) -> None:
-        self.chunks = chunks
-        self.size = size
-        self.eight_bit = eight_bit
-        self.octets = octets
 
 
 def fit(stored: Content, wire: Wire) -> Content:

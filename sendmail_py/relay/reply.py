@@ -1,28 +1,10 @@
-"""SMTP replies (RFC 5321 4.2), read octet by octet if need be.
-
-Guarantees: a reply is at most 100 lines, 64 KiB, 2 KiB a line; its code is three digits from 200 to 559,
-the same on every line; anything else is a ProtocolFault. Text is optional and may hold any octet.
-A line may end in LF alone, because some servers do that and nothing is ambiguous about it.
-"""
+"""One SMTP reply (RFC 5321 4.2) as a value; reply_reader.py makes it of octets. Pure."""
 
 from __future__ import annotations
 
-import re
-
 from sendmail_py.errors import printable
-from sendmail_py.relay.faults import ProtocolFault
 
-LONGEST_LINE = 2048
-MOST_LINES = 100
-LONGEST_REPLY = 65536
-
-# Reply-code of RFC 5321 4.2 with any second digit below 500, because the first one decides; 1yz is not used
-# in SMTP. Then "-", a blank or nothing.
-REPLY_LINE = re.compile(rb"([2-4][0-9][0-9]|5[0-5][0-9])(?:([- ])(.*))?", re.DOTALL)
-# Nearly every reply: one line, at once.
-WHOLE_REPLY = re.compile(rb"([2-4][0-9][0-9]|5[0-5][0-9]) ([^\r\n]{0,512})\r\n")
-# RFC 3463 2, RFC 2034 4: at the start of the text, its class equal to the first digit of the code.
-ENHANCED = re.compile(rb"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:[ \t]|$)")
+CLASSES = (b"2", b"4", b"5")  # of an enhanced status code (RFC 3463 2, RFC 2034 4)
 
 
 class Reply:
@@ -37,9 +19,10 @@ class Reply:
     @property
     def enhanced(self) -> str:
         """The enhanced status code, "" if there is none of the reply code's class."""
-        found = ENHANCED.match(self.lines[0])
-        same_class = found is not None and found[1][0] - 48 == self.code // 100
-        return found[0].strip().decode("ascii") if found and same_class else ""
+        word = self.lines[0].partition(b" ")[0].partition(b"\t")[0]
+        kind, *numbers = word.split(b".")
+        is_code = kind in CLASSES and len(numbers) == 2 and all(is_number(one) for one in numbers)
+        return word.decode("ascii") if is_code and int(kind) == self.code // 100 else ""
 
     @property
     def positive(self) -> bool:
@@ -74,63 +57,6 @@ class Reply:
         return f"<Reply {self.text}>"
 
 
-class ReplyReader:
-    """Octets in (`feed`), replies out (`take`), in order."""
-
-    __slots__ = ("buffer", "code", "lines", "octets")
-
-    def __init__(self) -> None:
-        self.buffer = bytearray()
-        self.code = b""
-        self.lines: list[bytes] = []
-        self.octets = 0
-
-    @property
-    def pending(self) -> bool:
-        """Something was received that has not been taken."""
-        return bool(self.buffer or self.lines)
-
-    def feed(self, octets: bytes) -> None:
-        """Add what the server sent."""
-        self.buffer += octets
-
-    def take(self) -> Reply | None:
-        """The next complete reply, or None when more octets are needed. Raises ProtocolFault."""
-        if not self.lines and (found := WHOLE_REPLY.match(self.buffer)):
-            reply = Reply(int(found[1]), [found[2]])
-            del self.buffer[: found.end()]
-            return reply
-        while (end := self.buffer.find(b"\n")) >= 0:
-            line = bytes(self.buffer[:end])
-            del self.buffer[: end + 1]
-            if self.last(line.removesuffix(b"\r")):
-                return self.finish()
-        self.check_length(len(self.buffer))
-        return None
-
-    def last(self, line: bytes) -> bool:
-        """Take one line; True if it ends its reply."""
-        self.check_length(len(line))
-        found = REPLY_LINE.fullmatch(line)
-        if found is None:
-            raise ProtocolFault(f"not an SMTP reply: {printable(line, 80)}")
-        code, mark, text = found.groups()
-        if self.lines and code != self.code:
-            raise ProtocolFault(f"reply code changes from {int(self.code)} to {int(code)} inside a reply")
-        self.code = code
-        self.lines.append(text or b"")
-        self.octets += len(line)
-        if len(self.lines) > MOST_LINES or self.octets > LONGEST_REPLY:
-            raise ProtocolFault("reply without end")
-        return bool(mark != b"-")
-
-    def check_length(self, octets: int) -> None:
-        """RFC 5321 4.5.3.1.5 allows 512 octets a line; four times as much is patience enough."""
-        if octets > LONGEST_LINE:
-            raise ProtocolFault(f"reply line longer than {LONGEST_LINE} octets")
-
-    def finish(self) -> Reply:
-        """The reply whose last line has come."""
-        reply = Reply(int(self.code), self.lines)
-        self.lines, self.octets = [], 0
-        return reply
+def is_number(octets: bytes) -> bool:
+    """Whether it can be the subject or the detail of an enhanced status code: one to three digits."""
+    return octets.isdigit() and len(octets) <= 3

@@ -21,7 +21,7 @@ from sendmail_py.relay.faults import (
     TransportFault,
 )
 from sendmail_py.relay.outbox import SLOWEST, Outbox
-from sendmail_py.relay.reply import Reply, ReplyReader
+from sendmail_py.relay.reply_reader import ReplyReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.needs import Backlog, Line
+    from sendmail_py.relay.reply import Reply
     from sendmail_py.relay.transaction import Transaction
 
     T = TypeVar("T")

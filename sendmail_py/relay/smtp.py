@@ -30,6 +30,7 @@ from sendmail_py.relay.actions import (
     Judged,
     Write,
 )  # fmt: skip
+from sendmail_py.relay.commands import mail_command, rcpt_command, refuse_unfit
 from sendmail_py.relay.faults import LoginFault, ProtocolFault, RefusedFault
 from sendmail_py.relay.reply import Reply
 from sendmail_py.relay.transaction import Transaction
@@ -149,7 +150,7 @@ def relay(server: Server) -> Dialogue[None]:
             ending = None
         if following is None:
             continue  # recipients that were too many a moment ago may be next
-        transaction.refuse_unfit(server, following)
+        refuse_unfit(server, following)
         if not following.open():
             yield Judged(following)
             continue
@@ -162,8 +163,8 @@ def grouped(server: Server, new: Transaction, ending: Transaction | None, reset:
     """MAIL, every RCPT and DATA in one write (RFC 2920 3.1); it leaves with the end of the message before."""
     asked = new.open()
     commands = [b"RSET\r\n"] if reset else []
-    commands.append(transaction.mail_command(server, new))
-    commands += [transaction.rcpt_command(server, new.recipients[n]) for n in asked]
+    commands.append(mail_command(server, new))
+    commands += [rcpt_command(server, new.recipients[n]) for n in asked]
     commands.append(b"DATA\r\n")
     yield Write(b"".join(commands), len(commands))
     yield from end_of_data(server, ending)
@@ -179,10 +180,10 @@ def stepwise(server: Server, new: Transaction, ending: Transaction | None, reset
     """The same in lock-step, for a server without PIPELINING; the message before has its reply already."""
     if reset:
         yield from ask(b"RSET", RSET)
-    yield Write(transaction.mail_command(server, new))
+    yield Write(mail_command(server, new))
     answer_mail(new, (yield MAIL))
     for n in new.open():
-        yield Write(transaction.rcpt_command(server, new.recipients[n]))
+        yield Write(rcpt_command(server, new.recipients[n]))
         new.answer_rcpt(n, (yield RCPT))
     if not new.accepted:
         return False

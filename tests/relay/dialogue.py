@@ -35,7 +35,7 @@ from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.relay import chunking, sasl, smtp, trouble
 from sendmail_py.relay.faults import Fault, TransportFault
 from sendmail_py.relay.session import Session
-from sendmail_py.relay.transaction import Transaction
+from sendmail_py.relay.transaction import Content, Transaction
 from sendmail_py.relay.transport import Connection
 
 FOLDER = Path(__file__).resolve().parent.parent / "dialogues"
@@ -112,6 +112,11 @@ def transaction(words: list[str]) -> Transaction:
         else:
             setattr(envelope, key, value.encode())
     return Transaction(envelope, list(range(len(envelope.recipients))), size, lambda: [CONTENT])
+
+
+def as_stored(new: Transaction) -> dict[tuple[bool, bool], Content]:
+    """For `fitted`: whatever the server takes, the content goes as it is."""
+    return {(eight_bit, utf8): new.stored for eight_bit in (False, True) for utf8 in (False, True)}
 
 
 class MemoryLine:

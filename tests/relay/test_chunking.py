@@ -11,7 +11,7 @@ from sendmail_py.relay import chunking
 from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import EarlyReplyFault, RefusedFault, TransportFault
 
-from relay.dialogue import CHUNK, MemoryLine, Script, check, play
+from relay.dialogue import CHUNK, MemoryLine, Script, as_stored, check, play
 from relay.flushing import World, received, smarthost
 from relay.test_session import FakeLine, made
 from support.script import Action, Close
@@ -264,7 +264,7 @@ def test_content_that_cannot_be_read_is_not_begun() -> None:
     line = FakeLine(b"250 ok\r\n250 ok\r\n250 ok\r\n")
     player, mail = made(line, "<a@x.example> <b@y.example>", "<a@x.example> <c@y.example>")
     mail.waiting[0].content.chunks = broken
-    mail.waiting[0].fit = lambda stored, wire: stored
+    mail.waiting[0].fitted = as_stored(mail.waiting[0])
     player.play(chunking.relay(SERVER))
     assert mail.results == ["b@y.example: deferred 4.3.0", "c@y.example: delivered 2.0.0"]
     assert b"".join(line.sends).count(b"MAIL") == 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sendmail_py.relay.faults import ProtocolFault
-from sendmail_py.relay.reply import Reply, ReplyReader
+from sendmail_py.relay.reply import Reply
+from sendmail_py.relay.reply_reader import ReplyReader
 
 # octets, then (code, enhanced status, lines) of each reply
 GOOD: list[tuple[bytes, list[tuple[int, str, list[bytes]]]]] = [
@@ -29,6 +32,9 @@ GOOD: list[tuple[bytes, list[tuple[int, str, list[bytes]]]]] = [
     (b"250 " + b"x" * 2000 + b"\r\n", [(250, "", [b"x" * 2000])]),
     (b"250-x\r\n" * 99 + b"250 x\r\n", [(250, "", [b"x"] * 100)]),
 ]
+
+# RFC 3463 2, RFC 2034 4: at the start of the text, its class equal to the first digit of the code.
+ENHANCED = re.compile(rb"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:[ \t]|$)")
 
 BAD = [
     b"hello\r\n",
@@ -125,3 +131,13 @@ def test_text_is_one_printable_line(lines: list[bytes], text: str | None) -> Non
     assert shown.isprintable()
     assert len(shown) <= 515
     assert text is None or shown == text
+
+
+@given(
+    st.sampled_from([250, 450, 550]), st.from_regex(rb"[2456]?\.?[0-9]{0,4}\.?[0-9]{0,4}[ \t.x]?[^\r\n]{0,3}")
+)
+def test_an_enhanced_code_is_what_the_expression_says(code: int, text: bytes) -> None:
+    text = text.replace(b"\n", b"")
+    found = ENHANCED.match(text)
+    expected = found[0].strip().decode() if found and int(found[1]) == code // 100 else ""
+    assert Reply(code, [text]).enhanced == expected

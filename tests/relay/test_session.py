@@ -15,7 +15,7 @@ from sendmail_py.relay.faults import ContentFault, EarlyReplyFault, ProtocolFaul
 from sendmail_py.relay.session import Session
 from sendmail_py.relay.transaction import Transaction
 
-from relay.dialogue import CONTENT, Mail, transaction
+from relay.dialogue import CONTENT, Mail, as_stored, transaction
 from relay.flushing import setting
 
 
@@ -67,7 +67,7 @@ def relay(size: int, *says: bytes, chunks: Callable[[], Any] = lambda: [CONTENT]
     player, mail = made(line, "<a@x.example> <b@y.example>")
     mail.waiting[0].content.size = size
     mail.waiting[0].content.chunks = chunks
-    mail.waiting[0].fit = lambda stored, wire: stored
+    mail.waiting[0].fitted = as_stored(mail.waiting[0])
     player.play(smtp.relay(Server([b"PIPELINING"])))
     return line, mail
 
@@ -162,7 +162,7 @@ def test_a_reply_in_the_middle_of_the_content_ends_it() -> None:
         raise AssertionError("goes on")
 
     mail.waiting[0].content.chunks = chunks
-    mail.waiting[0].fit = lambda stored, wire: stored
+    mail.waiting[0].fitted = as_stored(mail.waiting[0])
     with pytest.raises(EarlyReplyFault, match="451 enough"):
         player.play(smtp.relay(Server([b"PIPELINING"])))
     assert not any(b"\r\n.\r\n" in sent for sent in line.sends)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sendmail_py.mail.envelope import Envelope, Recipient
-from sendmail_py.relay import transaction
+from sendmail_py.relay import commands, transaction
 from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import LoginFault, ProtocolFault
 from sendmail_py.relay.reply import Reply
@@ -35,7 +35,7 @@ def made(*recipients: bytes, sender: bytes = b"a@x.example", size: int = 10) -> 
     ],
 )
 def test_xtext(value: bytes, encoded: bytes) -> None:
-    assert transaction.xtext(value) == encoded
+    assert commands.xtext(value) == encoded
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=40))
@@ -45,14 +45,14 @@ def test_no_value_of_an_envelope_can_end_a_command(
     new = made(address, sender=sender)
     new.envelope.envid, new.envelope.ret = envid, orcpt
     new.envelope.recipients[0].orcpt, new.envelope.recipients[0].notify = orcpt, envid
-    transaction.refuse_unfit(EVERYTHING, new)
+    commands.refuse_unfit(EVERYTHING, new)
     if not new.open():
         return
-    commands = [
-        transaction.mail_command(EVERYTHING, new),
-        transaction.rcpt_command(EVERYTHING, new.recipients[0]),
+    said = [
+        commands.mail_command(EVERYTHING, new),
+        commands.rcpt_command(EVERYTHING, new.recipients[0]),
     ]
-    for command in commands:
+    for command in said:
         assert command.endswith(b"\r\n")
         assert min(command[:-2]) >= 32
         assert 127 not in command
@@ -61,7 +61,7 @@ def test_no_value_of_an_envelope_can_end_a_command(
 @pytest.mark.parametrize("address", [b"", b"a b@x", b"a@x>\r\nDATA", b"a\0@x", b"<a@x>", b"a@" + b"x" * 2000])
 def test_an_unfit_recipient_fails_alone(address: bytes) -> None:
     new = made(address, b"good@y.example")
-    transaction.refuse_unfit(EVERYTHING, new)
+    commands.refuse_unfit(EVERYTHING, new)
     assert new.open() == [1]
     verdict = new.verdicts[0]
     assert verdict is not None
@@ -70,29 +70,29 @@ def test_an_unfit_recipient_fails_alone(address: bytes) -> None:
 
 def test_an_unfit_sender_fails_the_message() -> None:
     new = made(b"b@y.example", sender=b"a\n@x")
-    transaction.refuse_unfit(EVERYTHING, new)
+    commands.refuse_unfit(EVERYTHING, new)
     assert not new.open()
     assert new.stage == transaction.JUDGED
 
 
 def test_smtputf8_is_asked_for_only_when_an_address_needs_it() -> None:
     plain, beyond = made(b"b@y.example"), made("ü@y.example".encode())
-    assert b"SMTPUTF8" not in transaction.mail_command(EVERYTHING, plain)
-    assert b" SMTPUTF8" in transaction.mail_command(EVERYTHING, beyond)
+    assert b"SMTPUTF8" not in commands.mail_command(EVERYTHING, plain)
+    assert b" SMTPUTF8" in commands.mail_command(EVERYTHING, beyond)
 
 
 def test_a_server_that_offers_nothing_gets_no_parameters() -> None:
     new = made(b"b@y.example")
     new.envelope.ret, new.envelope.envid, new.envelope.eight_bit = b"FULL", b"x", True
     new.recipients[0].notify, new.recipients[0].orcpt = b"NEVER", b"rfc822;z@y.example"
-    assert transaction.mail_command(Server([]), new) == b"MAIL FROM:<a@x.example>\r\n"
-    assert transaction.rcpt_command(Server([]), new.recipients[0]) == b"RCPT TO:<b@y.example>\r\n"
+    assert commands.mail_command(Server([]), new) == b"MAIL FROM:<a@x.example>\r\n"
+    assert commands.rcpt_command(Server([]), new.recipients[0]) == b"RCPT TO:<b@y.example>\r\n"
 
 
 def test_a_size_that_just_fits_is_sent() -> None:
     for size, sent in [(1000, True), (1001, False)]:
         new = made(b"b@y.example", size=size)
-        transaction.refuse_unfit(EVERYTHING, new)
+        commands.refuse_unfit(EVERYTHING, new)
         assert bool(new.open()) == sent
 
 
