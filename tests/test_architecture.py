@@ -58,6 +58,7 @@ DOORS = {
     ("policy.aliases", "sendmail_py.policy.alias_files"),  # only for included lists and ~/.forward
     ("submission.submit", "sendmail_py.spool.servers"),  # only for large messages
     ("submission.submit", "sendmail_py.submission.owners"),  # only for lists with owners, and folders
+    ("submission.complete", "sendmail_py.submission.authors"),  # only for authors without an address
     ("policy.aliases", "sendmail_py.policy.local_targets"),  # only where folders or programs are allowed
     ("policy.aliases", "sendmail_py.policy.alias_index"),  # only to make an index of a big alias file
     ("policy.config", "sendmail_py.policy.users_table"),  # only for big configuration files

@@ -14,7 +14,7 @@ from sendmail_py.policy import masquerade
 from sendmail_py.policy.aliases import Aliases
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.relay import smarthost
-from sendmail_py.submission import complete, owners, recipients, submit
+from sendmail_py.submission import authors, complete, owners, recipients, submit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ REASONS = {
     "completed": "{fault}; completed with the mail domain",
     "completed-invalid": "{fault}; but nobody can answer {target} either: set identity.domain",
     "owner": "for {whose}: of an alias that has an owner",
+    authors.MISSING: "no address; the one of whoever sends is put in",
+    authors.MALFORMED: "no address list; written anew, with the address in it or the one of whoever sends",
 }
 
 
@@ -147,10 +149,10 @@ def explain(wish: Wish, fields: list[bytes], rules: SenderRules) -> Explanation:
     of_envelope_sender(found, envelope, wish)
     found.recipients += list(of_recipients(found, envelope, wish, fields, known))
     of_owners(found, envelope, known)
-    found.header += list(of_header(found, fields))
+    own = submit.sender_of(envelope, rules)
+    found.header += list(of_header(found, fields, own))
     if not any(header.name(field) == b"from" and header.unfolded(field) for field in fields):
-        author = submit.sender_of(envelope, rules)
-        found.header.append(Line("From", b"", author, "added", "the message has none"))
+        found.header.append(Line("From", b"", own, "added", "the message has none"))
     if found.reverse_path is not None:
         hosts = rules.config.smarthosts
         found.smarthosts = [one.name for one in hosts if smarthost.serves(one, found.reverse_path)]
@@ -230,18 +232,36 @@ def how(given: bytes, final: bytes, rules: SenderRules, known: TracedAliases | N
     return "default", "no alias names it; aliases.default or a ~/.forward"
 
 
-def of_header(found: Explanation, fields: list[bytes]) -> Iterator[Line]:
+def of_header(found: Explanation, fields: list[bytes], own: bytes) -> Iterator[Line]:
     """A line for each address in a sender field, and for each bare name in a recipient field."""
     rules, senders = found.rules, found.rules.config.masquerade.headers
     for field in fields:
         name = header.name(field)
         what = printable(field[: field.find(b":")].strip(), SHOWN)
         if name in complete.AUTHORS and senders:
-            yield from of_list(what, field, found.of_sender)
+            yield from of_authors(found, what, field, own)
         elif name in complete.ANSWERS and senders:
             yield from of_list(what, field, found.of_answer)
         elif name in SENDER_FIELDS or name in complete.RECIPIENTS:
             yield from of_list(what, field, lambda what, one: of_bare(what, one, rules.host.mail_domain))
+
+
+def of_authors(found: Explanation, what: str, field: bytes, own: bytes) -> Iterator[Line]:
+    """A line for each author; `own` stands for those without an address."""
+    text, rule = header.unfolded(field), authors.MALFORMED
+    try:
+        new, changes = complete.repair_senders(header.value(field), found.rules, True, own)
+    except NotPermittedError as fault:
+        lines = list(of_list(what, field, found.of_sender))
+        named = any(line.rule == "refused" for line in lines)
+        yield from lines if named else [found.refused(what, text, fault)]
+        return
+    if changes and changes[0][2] == rule:
+        yield Line(what, text, new.strip(), rule, REASONS[rule])
+        return
+    for line in of_list(what, field, found.of_sender):
+        missing = not line.before
+        yield Line(what, b"", own, authors.MISSING, REASONS[authors.MISSING]) if missing else line
 
 
 def of_list(what: str, field: bytes, line_of: Callable[[str, bytes], Line | None]) -> Iterator[Line]:

@@ -286,7 +286,9 @@ class ListParser:
         if any(token[0] != WORD for token in words) or not joined_by_dots(pieces):
             return b""
         domain = b"".join(pieces)
-        return b"" if b"\\" in domain else domain.removesuffix(b".")
+        if b"\\" in domain:
+            return b""
+        return domain if domain.endswith(b"..") else domain.removesuffix(b".")
 
 
 def joined_by_dots(pieces: list[bytes]) -> bool:

@@ -125,6 +125,11 @@ def date_time(seconds: float) -> bytes:
     ).encode()
 
 
+def author(address: bytes, full_name: str) -> bytes:
+    """A From value: the address, with the name if there is one (RFC 5322 3.4)."""
+    return phrase(full_name) + b" <" + address + b">" if full_name.strip() else address
+
+
 def phrase(text: str) -> bytes:
     """A display name as atoms, a quoted-string or encoded words (RFC 5322 3.2.5, RFC 2047).
 

@@ -262,17 +262,31 @@ class SenderRules:
     def repair_field(self, value: bytes, author: bool = True) -> tuple[bytes, list[Change]]:
         """A header field's value (From, Sender, Reply-To ...) with its addresses repaired, and the changes.
 
-        Only the octets of changed addresses are replaced. A value that is no address list stays as it is.
-        For Reply-To and its like `author` is False, see repair. Raises NotPermittedError.
+        Only the octets of changed addresses are replaced. For Reply-To and its like `author` is False, see
+        repair. Raises NotPermittedError, and AddressError for a value that is no address list, or an author
+        without an address.
         """
-        return edited(value, lambda given: self.repair(given, author))
+        return edited(value, lambda given: self.repair(named(given) if author else given, author))
 
 
 def complete_field(value: bytes, domain: bytes) -> bytes:
-    """A recipient field's value (To, Cc, ...) with `@domain` behind bare names; the rest stays."""
+    """A recipient field's value (To, Cc, ...) with `@domain` behind bare names; the rest stays.
+
+    So does a value that is no address list.
+    """
     if everyday.has_domains(value):
         return value
-    return edited(value, lambda given: completed_with(given, domain))[0]
+    try:
+        return edited(value, lambda given: completed_with(given, domain))[0]
+    except address.AddressError:
+        return value
+
+
+def named(given: bytes) -> bytes:
+    """An author's address, which neither `<>` nor a bare `"Some Name"` is. Raises AddressError."""
+    if not given or (given[:1] == given[-1:] == b'"' and (b" " in given or len(given) < 3)):
+        raise address.AddressError(f"{address.shown(given) or '<>'}: an author has an address")
+    return given
 
 
 def completed_with(given: bytes, domain: bytes) -> tuple[bytes, str]:
@@ -283,13 +297,12 @@ def completed_with(given: bytes, domain: bytes) -> tuple[bytes, str]:
 
 
 def edited(value: bytes, rule_for: Callable[[bytes], tuple[bytes, str]]) -> tuple[bytes, list[Change]]:
-    """The value with the addresses replaced for which `rule_for` gives another one, and the changes."""
-    try:
-        mailboxes = addresslist.parse_list(value)
-    except address.AddressError:
-        return value, []
+    """The value with the addresses replaced for which `rule_for` gives another one, and the changes.
+
+    Raises AddressError for a value that is no address list.
+    """
     pieces, changes, kept = [], [], 0
-    for mailbox in mailboxes:
+    for mailbox in addresslist.parse_list(value):
         new, rule = rule_for(mailbox.address)
         if new != mailbox.address:
             pieces += [value[kept : mailbox.start], new]

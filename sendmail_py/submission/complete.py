@@ -10,6 +10,7 @@ from sendmail_py.policy.identity import Host, Person
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.mail.envelope import HeaderChange
+    from sendmail_py.policy.masquerade import Change
 
 MOST_HOPS = 100  # RFC 5321 6.3
 
@@ -65,29 +66,47 @@ def stays(name: bytes, seen: set[bytes]) -> bool:
 
 
 def repair(
-    fields: list[bytes], rules: masquerade.SenderRules, domain: bytes, senders: bool
+    fields: list[bytes], rules: masquerade.SenderRules, domain: bytes, own: bytes
 ) -> tuple[list[bytes], list[HeaderChange]]:
-    """The fields with bare names completed and, if `senders` (masquerade.headers), senders repaired.
+    """The fields with bare names completed and, unless `own` is b"" (masquerade.headers), senders repaired.
 
-    Also what was changed for the senders.
+    `own` is the address of whoever sends, for authors without one. Also what was changed for the senders.
     """
     changes: list[HeaderChange] = []
-    return [repair_one(field, rules, domain, senders, changes) for field in fields], changes
+    return [repair_one(field, rules, domain, own, changes) for field in fields], changes
 
 
 def repair_one(
-    field: bytes, rules: masquerade.SenderRules, domain: bytes, senders: bool, changes: list[HeaderChange]
+    field: bytes, rules: masquerade.SenderRules, domain: bytes, own: bytes, changes: list[HeaderChange]
 ) -> bytes:
     """One field; most have no addresses that are our business. Adds to `changes`."""
     name = header.name(field)
-    if senders and (name in AUTHORS or name in ANSWERS):
-        new, found = rules.repair_field(header.value(field), author=name in AUTHORS)
+    if own and (name in AUTHORS or name in ANSWERS):
+        new, found = repair_senders(header.value(field), rules, name in AUTHORS, own)
         changes += [(name, rule.encode(), old, repaired) for old, repaired, rule in found]
     elif name in RECIPIENTS or name in AUTHORS or name in ANSWERS:
         new = masquerade.complete_field(header.value(field), domain)
     else:
         return field
     return header.rebuild(field, new)
+
+
+def repair_senders(
+    value: bytes, rules: masquerade.SenderRules, author: bool, own: bytes
+) -> tuple[bytes, list[Change]]:
+    """A value with its senders repaired, an author without an address by `own`. Raises NotPermittedError."""
+    try:
+        new, found = rules.repair_field(value, author)
+    except DataError:
+        new, found = value, []
+        wanting = True
+    else:
+        wanting = b"@" not in new and b":" not in new  # nor a group, which may be empty (RFC 6854)
+    if not (author and wanting and value.strip()):
+        return new, found
+    from sendmail_py.submission import authors  # noqa: PLC0415 (a named door: hardly anybody writes such)
+
+    return authors.mended(value, rules, own)
 
 
 def received(stamp: Stamp) -> bytes:
@@ -109,8 +128,3 @@ def message_id(stamp: Stamp) -> bytes:
 def host_name(host: Host) -> bytes:
     """The name of this host for people."""
     return host.fqdn or host.name or b"localhost"
-
-
-def author_of(address: bytes, full_name: str) -> bytes:
-    """A From value: the address, with the name if there is one (RFC 5322 3.4)."""
-    return header.phrase(full_name) + b" <" + address + b">" if full_name.strip() else address

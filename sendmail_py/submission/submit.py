@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sendmail_py import __version__, maillog
 from sendmail_py.errors import DataError, UsageError, printable
-from sendmail_py.mail import address, addresslist
+from sendmail_py.mail import address, addresslist, header
 from sendmail_py.mail.envelope import Envelope
 from sendmail_py.policy import aliases, homes, identity
 from sendmail_py.policy.masquerade import SenderRules
@@ -120,12 +120,12 @@ def enqueue(
     config = rules.config
     if config.queue.shared:
         config.queue.directory = shared.make(config.queue.shared, rules.person.uid)
-    author = complete.author_of(sender_of(envelopes[0], rules), name)
+    own = sender_of(envelopes[0], rules)
     files: list[Draft] = []
     try:
         for envelope in envelopes:
             files.append(begin(config.queue.directory, nanoseconds, config.queue.max_queue))
-            begin_file(files, envelope, fields, rules, nanoseconds, author)
+            begin_file(files, envelope, fields, rules, nanoseconds, own, name)
         for piece in message.body():
             for file in files:
                 file.write(piece)
@@ -151,7 +151,8 @@ def begin_file(
     fields: list[bytes],
     rules: SenderRules,
     nanoseconds: int,
-    author: bytes,
+    own: bytes,
+    name: str,
 ) -> None:
     """Write the records and the header into the last file."""
     file = files[-1]
@@ -160,9 +161,12 @@ def begin_file(
     envelope.uid, envelope.login = person.uid, person.login
     stamp = complete.Stamp(file.queue_id, envelope.created, host, person, __version__)
     stamp.first = files[0].queue_id
-    fields, changes = complete.repair(fields, rules, host.mail_domain, config.masquerade.headers)
+    fields, changes = complete.repair(
+        fields, rules, host.mail_domain, own if config.masquerade.headers else b""
+    )
     envelope.changes = changes
     file.envelope(envelope)
+    author = header.author(own, name)
     file.write(b"".join(complete.complete(fields, stamp, author)) + b"\r\n")
 
 

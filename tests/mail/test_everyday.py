@@ -91,7 +91,10 @@ def test_plain_operands_are_read_together_and_others_are_not() -> None:
 @given(LISTS)
 def test_a_list_with_all_its_domains_is_not_completed(text: bytes) -> None:
     if everyday.has_domains(text):
-        slow, _ = masquerade.edited(text, lambda one: masquerade.completed_with(one, b"mail.example"))
+        try:
+            slow, _ = masquerade.edited(text, lambda one: masquerade.completed_with(one, b"mail.example"))
+        except AddressError:
+            return
         assert slow == text
 
 

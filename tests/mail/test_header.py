@@ -106,3 +106,11 @@ def test_encoded_names_decode_to_what_they_were(text: str) -> None:
     if not clean.isascii():
         assert all(len(word) <= 75 for word in phrase.split(b" "))
         assert str(make_header(decode_header(phrase.decode()))) == clean
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("", b"a@x"), (" ", b"a@x"), ("Ann Able", b"Ann Able <a@x>"), ("Able, Ann", b'"Able, Ann" <a@x>')],
+)
+def test_the_author_has_a_name_if_there_is_one(name: str, value: bytes) -> None:
+    assert header.author(b"a@x", name) == value
