@@ -15,7 +15,7 @@ import threading
 import time
 
 from sendmail_py import maillog
-from sendmail_py.relay import chunking, local, maildir, program, smtp, transaction
+from sendmail_py.relay import chunking, commands, local, maildir, program, smtp
 from sendmail_py.relay.delivery import Via, domain_of
 from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import Fault
@@ -220,7 +220,7 @@ class Channel:
         self.most_recipients = sink.most_recipients
         while (new := self.next_transaction()) is not None:
             if not local.is_local(self.sessions.setting):  # there what it is for is no address
-                transaction.refuse_unfit(LOCAL, new)
+                commands.refuse_unfit(LOCAL, new)
             try:
                 if new.open():
                     sink.send(new)
