@@ -48,6 +48,11 @@ DOORS = {
     ("relay.sender_domains", "sendmail_py.relay.receiving"),  # only when DNS is asked
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked
     ("relay.trouble", "sendmail_py.relay.throttling"),  # only for replies that may ask for less mail
+    ("relay.reporter", "sendmail_py.relay.reports"),  # only when somebody may have to be told
+    ("relay.senders", "sendmail_py.relay.renewal"),  # only when the rules changed since a refusal
+    ("relay.backlog", "sendmail_py.relay.coalesce"),  # only with queue.coalesce
+    ("relay.backlog", "sendmail_py.relay.smarthost"),  # only for smart hosts that are for some senders
+    ("relay.backlog", "sendmail_py.spool.absorb"),  # only when a flush died while it made a digest
     ("relay.opening", "sendmail_py.relay.dane"),  # only when DNS is asked about certificates
     ("commands.mailq", "sendmail_py.spool.absorb"),  # only when a flush died while it made a digest
     ("commands.mailq", "sendmail_py.shared.asking"),  # only for root, who sees everybody's queue

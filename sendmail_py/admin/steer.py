@@ -32,7 +32,7 @@ from sendmail_py.errors import (
     printable,
 )
 from sendmail_py.policy.config import Config
-from sendmail_py.relay import senders
+from sendmail_py.relay import renewal
 from sendmail_py.relay.reporter import Reporter
 from sendmail_py.spool import draft, refused, shared, steering
 from sendmail_py.spool.claim import Claim, open_message
@@ -193,7 +193,7 @@ def requeue(file: str | None, **given: Any) -> int:
             return
         claim = steering.take(spool, waiting)
         try:
-            senders.apply_again(claim, config)
+            renewal.apply_again(claim, config)
             steering.make_due(claim)
         finally:
             claim.release()

@@ -12,6 +12,8 @@ ADDRESS_LIMIT = 1000  # octets; RFC 5321 4.5.3.1.3 demands 256, lists with coded
 DOMAIN_LIMIT = 255  # RFC 5321 4.5.3.1.2
 SHOWN = 80  # characters of a bad address in an error
 
+HERE = "local:"  # transport of what stands for this machine among the smart hosts; no configuration says it
+
 SPECIALS = b'()<>[]:;@\\,"'  # RFC 5322 3.2.3 without the dot, which scans as part of an atom
 LDH = b"-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 NAME = LDH + bytes(range(128, 256))

@@ -14,8 +14,6 @@ import posix
 from sendmail_py.errors import ConfigError, DataError, printable
 from sendmail_py.mail import address
 
-TRANSPORT = "local:"  # of what stands for this machine among the smart hosts: no configuration can say it
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.policy.aliases import Aliases

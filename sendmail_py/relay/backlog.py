@@ -11,13 +11,11 @@ from sendmail_py import maillog
 from sendmail_py.errors import SendmailError
 from sendmail_py.mail import address
 from sendmail_py.mail.envelope import TODO, UNKNOWN
-from sendmail_py.policy.local_targets import TRANSPORT
-from sendmail_py.relay import smarthost, trouble
-from sendmail_py.relay.coalesce import Coalescing
+from sendmail_py.relay import trouble
 from sendmail_py.relay.delivery import Delivery
 from sendmail_py.relay.reporter import Reporter
 from sendmail_py.relay.senders import Senders
-from sendmail_py.spool import absorb
+from sendmail_py.spool.queue import DIGEST
 from sendmail_py.spool.reading import DamagedError
 from sendmail_py.spool.tries import MOST_UNKNOWN, Try, is_due
 
@@ -78,9 +76,20 @@ class Backlog:
 
     def look(self) -> list[Waiting]:
         """What may be tried now; digests that a flush which died had begun are brought to an end before."""
-        found = self.due(absorb.listing(self.spool))
+        found = self.due(self.listing())
         if self.config.queue.coalesce and found:
-            found = Coalescing(self.config, self.spool, self.rules).apply(found)
+            from sendmail_py.relay import coalesce  # noqa: PLC0415 (a named door: nobody else needs hashes)
+
+            found = coalesce.Coalescing(self.config, self.spool, self.rules).apply(found)
+        return found
+
+    def listing(self) -> list[Waiting]:
+        """All messages in the queue, also those that a flush had hidden in a digest when it died."""
+        found = self.spool.listing()
+        if any(name.startswith(DIGEST) for name in self.spool.leftovers):
+            from sendmail_py.spool import absorb  # noqa: PLC0415 (a named door: flushes seldom die)
+
+            return absorb.listing(self.spool)
         return found
 
     def due(self, listing: list[Waiting]) -> list[Waiting]:
@@ -186,11 +195,11 @@ class Backlog:
         sender = claim.envelope.reverse_path
         here = address.is_local_target(claim.envelope.recipients[0].address)
         for setting in self.usable:
-            is_here = setting.transport == TRANSPORT
+            is_here = setting.transport == address.HERE
             if here or is_here:
                 if here and is_here:
                     return setting
-            elif smarthost.serves(setting, sender) and not self.senders.is_blocked(setting, sender):
+            elif serves(setting, sender) and not self.senders.is_blocked(setting, sender):
                 return setting
         return None
 
@@ -213,7 +222,7 @@ class Backlog:
         sender = claim.envelope.reverse_path
         due = self.due_recipients(claim)
         here = address.is_local_target(claim.envelope.recipients[0].address)
-        if not due or (not here and any(smarthost.serves(one, sender) for one in self.config.smarthosts)):
+        if not due or (not here and any(serves(one, sender) for one in self.config.smarthosts)):
             return
         reason = "no smart host is for this sender; see smarthost.senders in the configuration"
         if here:
@@ -260,6 +269,15 @@ class Backlog:
         delivery.waiting.tries_name = delivery.claim.tries_name
         delivery.waiting.beside = tuple(delivery.claim.beside)
         self.listed.appendleft(delivery.waiting)
+
+
+def serves(setting: SmartHost, sender: bytes) -> bool:
+    """Whether the smart host is meant for this envelope sender."""
+    if not setting.senders:
+        return True
+    from sendmail_py.relay import smarthost  # noqa: PLC0415 (a named door: patterns are regular expressions)
+
+    return smarthost.serves(setting, sender)
 
 
 def unserved(earlier: Try | None, later: int, now: int, reason: str) -> Try:

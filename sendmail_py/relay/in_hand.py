@@ -7,8 +7,6 @@ run ends.
 
 from __future__ import annotations
 
-import contextlib
-
 from sendmail_py import maillog
 from sendmail_py.relay import outcome
 from sendmail_py.relay.closing import Closing
@@ -25,11 +23,11 @@ if TYPE_CHECKING:
     from sendmail_py.relay.transaction import Transaction, Verdict
 
     Arrival = tuple[Delivery, Transaction, Verdict, Via]
-
 else:
     from _collections import deque  # the C half of collections, which is a third of a bare start
 
 class InHand:
+
     """The messages of `backlog` that are being sent, at most `limit` in a run (0: all).
 
     seen    is given the size of every message that was tried
@@ -197,8 +195,7 @@ class InHand:
 
     def abandon(self) -> None:
         """However the run ended, no claim stays."""
-        with contextlib.suppress(OSError):
-            self.settle()
+        self.settle_if_possible()
         self.closing.join()
         for delivery in self.flying.values():
             delivery.claim.release()
@@ -208,3 +205,10 @@ class InHand:
         """Into the figures of the run."""
         for kind, number in delivery.counts.items():
             self.counts[kind] += number
+    def settle_if_possible(self) -> None:
+        """As `settle`, at an end that has told already what is wrong with the disk."""
+        try:
+            self.settle()
+        except OSError:
+            return
+

@@ -16,7 +16,6 @@ import stat
 from sendmail_py.errors import printable
 from sendmail_py.mail import address
 from sendmail_py.policy.config import smarthost
-from sendmail_py.policy.local_targets import TRANSPORT
 from sendmail_py.relay import transaction
 from sendmail_py.relay.faults import TransportFault
 from sendmail_py.relay.maildir import Maildir
@@ -42,12 +41,12 @@ def settings(config: Config) -> list[SmartHost]:
     if config.queue.shared or not (allowed.maildir or allowed.agents):
         return []
     folders = [MAILDIR] if allowed.maildir else []
-    return [smarthost(name=NAME, transport=TRANSPORT, command=[*folders, *allowed.agents])]
+    return [smarthost(name=NAME, transport=address.HERE, command=[*folders, *allowed.agents])]
 
 
 def is_local(setting: SmartHost) -> bool:
     """Whether a setting stands for this machine."""
-    return setting.transport == TRANSPORT
+    return setting.transport == address.HERE
 
 
 class Local:

@@ -8,9 +8,7 @@ keeps its queue id, its states and its tries.
 from __future__ import annotations
 
 from sendmail_py import maillog
-from sendmail_py.errors import SendmailError, printable
-from sendmail_py.mail import address, header
-from sendmail_py.policy import identity, masquerade
+from sendmail_py.errors import printable
 from sendmail_py.relay import trouble
 from sendmail_py.spool import refused
 from sendmail_py.spool.refused import Refusal
@@ -18,14 +16,10 @@ from sendmail_py.spool.tries import is_due
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sendmail_py.policy.config import Config, SmartHost
-    from sendmail_py.policy.masquerade import SenderRules
     from sendmail_py.relay.backlog import Rules
     from sendmail_py.spool.claim import Claim
 
-AUTHORS = (b"from", b"sender", b"resent-from", b"resent-sender")
 OLDEST = 90 * 86400  # seconds after which a refusal is forgotten
 
 
@@ -79,10 +73,13 @@ class Senders:
             self.write()
 
     def write(self) -> None:
-        """To the spool, without what is too old."""
+        """To the spool, without what is too old; a fault of the disk is no reason to stop."""
         now = self.rules.clock()
         self.refusals = {key: one for key, one in self.refusals.items() if now - one.since < OLDEST}
-        refused.write(self.directory, self.refusals)
+        try:
+            refused.write(self.directory, self.refusals)
+        except OSError:
+            return
 
     @property
     def rules_changed(self) -> bool:
@@ -107,61 +104,11 @@ class Senders:
             return
         sender = printable(claim.envelope.reverse_path, 1100)
         if any(key[1] == sender and one.rules != self.fingerprint for key, one in self.refusals.items()):
+            from sendmail_py.relay import renewal  # noqa: PLC0415 (a named door: rules change rarely)
+
             self.renewed.add(claim.queue_id)
-            apply_again(claim, self.config)
+            renewal.apply_again(claim, self.config)
 
     def is_renewed(self, claim: Claim) -> bool:
         """Whether that happened in this run, so that it is due now."""
         return claim.queue_id in self.renewed
-
-
-def apply_again(claim: Claim, config: Config) -> bool:
-    """Apply the sender rules to a claimed message again; whether its sender changed.
-
-    They are given what the submitter wrote, where that is known. A rule that would refuse the sender changes
-    nothing. Raises OSError when the message cannot be written anew.
-    """
-    envelope = claim.envelope
-    old = envelope.reverse_path
-    rules = masquerade.SenderRules(config, identity.host(config), identity.of(envelope.uid))
-    try:
-        new, rule = rules.repair(envelope.original or old)
-    except SendmailError as fault:
-        maillog.notice(f"{claim.queue_id}: the sender rules refuse the sender now: {fault}")
-        return False
-    if new == old:
-        return False
-    envelope.original, envelope.rule = envelope.original or old, rule.encode() or b"changed"
-    envelope.reverse_path = new
-    claim.rewrite(envelope, renewed(claim, rules, old, config.masquerade.headers))
-    fields = [("from", f"<{printable(new)}>"), ("was", f"<{printable(old)}>"), ("rule", rule)]
-    maillog.record(claim.queue_id, fields, "sender rules applied again")
-    return True
-
-
-def renewed(claim: Claim, rules: SenderRules, old: bytes, headers: bool) -> Iterator[bytes]:
-    """The message with the sender's address in the header replaced, and repaired as at submission."""
-    splitter = header.Splitter()
-    pieces = iter(list(claim.chunks()) if claim.content is not None else claim.chunks())
-    for piece in pieces:
-        splitter.feed(piece)
-        if splitter.done:
-            break
-    else:
-        splitter.finish()
-    new = claim.envelope.reverse_path
-
-    def again(given: bytes) -> tuple[bytes, str]:
-        return (new, "changed") if address.same(given, old) else rules.repair(given)
-
-    for field in splitter.fields:
-        if headers and header.name(field) in AUTHORS:
-            try:
-                value = masquerade.edited(header.value(field), again)[0]
-            except SendmailError:
-                value = header.value(field)
-            field = header.rebuild(field, value)  # noqa: PLW2901
-        yield field
-    yield b"\r\n"
-    yield splitter.body
-    yield from pieces
