@@ -74,7 +74,8 @@ DISPATCH = "commands.dispatch"  # the door from a name to a command, a table of 
 THIRD_PARTY = {"click", "dns", "platformdirs"}
 COSTLY_ONLY_IN: dict[str, set[str]] = {
     "dns": {"relay.dane", "relay.mx", "relay.resolver"},
-    "socket": {"relay.dialing", "relay.transport", "shared.frames", "shared.reader"},
+    "socket": {"relay.dialing", "relay.transport"},
+    "_socket": {"shared.frames"},
     "ssl": {"relay.transport", "relay.tls"},
     "subprocess": {"relay.credentials", "relay.program", "shared.asking", "shared.seats", "admin"},
     "click": {"admin"},

@@ -3,20 +3,32 @@
 A frame is a list of octet strings, the first of them its kind: four octets with the length of the rest, then
 each string behind four octets with its length. Guarantees: no frame longer than LONGEST and no more
 descriptors than there may be are taken from the other side; whatever is malformed is a FrameError, after
-which the connection is of no more use. Nothing is evaluated, unpickled or taken for a path.
+which the connection is of no more use. Nothing is evaluated, unpickled or taken for a path; no program that
+is started inherits what came.
+
+The C half of socket does: a reader would pay more for the other half than for all else that it imports.
 """
 
 from __future__ import annotations
 
-import os
+import _socket
+import posix
 import select
-import socket
-from collections import deque
+import sys
+from _socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+else:
+    from _collections import deque
 
 LONGEST = 1 << 20  # octets
 MOST_DESCRIPTORS = 4  # that were sent and not yet asked for; one comes with the first octets of its frame
 MOST_STRINGS = 4096  # of a frame
 PIECE = 65536
+INT = 4  # octets of a descriptor, an int of C
+ROOM = _socket.CMSG_LEN(MOST_DESCRIPTORS * INT)
 
 
 class FrameError(Exception):
@@ -32,7 +44,7 @@ class Channel:
 
     __slots__ = ("descriptors", "inbox", "is_closed", "outbox", "sock")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: _socket.socket) -> None:
         self.sock = sock
         sock.setblocking(False)
         self.inbox = bytearray()
@@ -48,7 +60,7 @@ class Channel:
         """Give everything back."""
         self.sock.close()
         while self.descriptors:
-            os.close(self.descriptors.popleft())
+            posix.close(self.descriptors.popleft())
 
     # --- out ---
 
@@ -67,7 +79,8 @@ class Channel:
         """Send the first octets of a frame with a descriptor; how many."""
         while True:
             try:
-                return socket.send_fds(self.sock, [octets], [descriptor])
+                rights = (SOL_SOCKET, SCM_RIGHTS, descriptor.to_bytes(INT, sys.byteorder))
+                return self.sock.sendmsg([octets], [rights])
             except BlockingIOError:
                 self.wait_for(select.POLLOUT)
             except OSError as error:
@@ -104,13 +117,15 @@ class Channel:
     def pull(self) -> bool:
         """Read what is there; whether anything was."""
         try:
-            octets, descriptors, _, _ = socket.recv_fds(self.sock, PIECE, MOST_DESCRIPTORS)
+            octets, beside, _, _ = self.sock.recvmsg(PIECE, ROOM, MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return False
         except OSError:
             self.is_closed = True
             return False
-        self.descriptors.extend(descriptors)
+        for level, kind, rights in beside:
+            if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+                self.descriptors.extend(read_descriptors(rights))
         if len(self.descriptors) > MOST_DESCRIPTORS:
             raise FrameError("sends too many descriptors")
         self.is_closed = self.is_closed or not octets
@@ -152,13 +167,13 @@ class Channel:
 
 def pair() -> tuple[Channel, int]:
     """A socket pair: our end, and a descriptor of the other one."""
-    mine, theirs = socket.socketpair()
+    mine, theirs = _socket.socketpair()
     return Channel(mine), theirs.detach()
 
 
 def channel_of(descriptor: int) -> Channel:
     """The channel of a descriptor that was sent to us."""
-    return Channel(socket.socket(fileno=descriptor))
+    return Channel(_socket.socket(fileno=descriptor))
 
 
 def wait_for_any(channels: list[Channel], seconds: float) -> None:
@@ -167,6 +182,12 @@ def wait_for_any(channels: list[Channel], seconds: float) -> None:
     for one in channels:
         poll.register(one, select.POLLIN | (select.POLLOUT if one.outbox else 0))
     poll.poll(max(0.0, seconds) * 1000)
+
+
+def read_descriptors(rights: bytes) -> list[int]:
+    """The descriptors that came with a frame, as the kernel writes them."""
+    whole = len(rights) - len(rights) % INT
+    return [int.from_bytes(rights[at : at + INT], sys.byteorder) for at in range(0, whole, INT)]
 
 
 def encode(frame: list[bytes]) -> bytes:

@@ -10,8 +10,7 @@ It imports little (not random, not the other half of _signal): one starts for ea
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found,unused-ignore]
-import os
-import socket
+import posix
 import time
 
 from sendmail_py import maillog
@@ -33,7 +32,9 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.transaction import Transaction
 
+    from sendmail_py.shared.frames import Channel
 MOST_OPEN = 64  # transactions that the relay may have; a descriptor for each
+STDIN = 0
 LATER = 30  # seconds
 SETTLED = 0.05  # seconds; after that a change of a folder has another time than the one before
 OWN_WORDS = " relay="  # in the log's lines about attempts, which the relay writes: it knows
@@ -103,11 +104,11 @@ class Reader:
         numbers = (self.last, self.in_hand.left(setting))
         offer = Offer(numbers, claim.queue_id, (claim.entry.offset, claim.size), claim.envelope)
         # opened anew for reading: the one that is locked stays ours alone
-        descriptor = open_message(claim.folder, claim.queue_id, os.O_RDONLY)
+        descriptor = open_message(claim.folder, claim.queue_id, posix.O_RDONLY)
         try:
             self.channel.put(dialect.mail_frame(offer, transaction.recipients), descriptor)
         finally:
-            os.close(descriptor)
+            posix.close(descriptor)
 
     def begin(self, frame: list[bytes]) -> None:
         """From now on the smart host may have it."""
@@ -181,15 +182,15 @@ class Reader:
 
 def chance() -> float:
     """A number in [0, 1)."""
-    return int.from_bytes(os.urandom(6), "big") / (1 << 48)
+    return int.from_bytes(posix.urandom(6), "big") / (1 << 48)
 
 
 def settled_mark(directory: str) -> str:
     """The state of a folder that no later change of it can have: see spool/tenants.py."""
-    status = os.stat(directory)
+    status = posix.stat(directory)
     while 0 <= time.time() - status.st_mtime < SETTLED:
         time.sleep(SETTLED / 4)
-        status = os.stat(directory)
+        status = posix.stat(directory)
     return mark_of(status)
 
 
@@ -200,7 +201,7 @@ def main() -> None:
     """
     for one in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
         _signal.signal(one, _signal.SIG_IGN)
-    channel = Channel(socket.socket(fileno=0))
+    channel = channel_of(STDIN)
     maillog.log.sink = lambda line: tell(channel, line)
     reader: Reader | None = None
     try:
@@ -211,12 +212,12 @@ def main() -> None:
             reader.take_back()
     except (OSError, SendmailError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        tell(channel, f"warning: the spool of uid {os.geteuid()} cannot be used: {why}")
-        os._exit(1)
+        tell(channel, f"warning: the spool of uid {posix.geteuid()} cannot be used: {why}")
+        posix._exit(1)
     except Exception as error:  # whatever it is, it costs this owner only
-        tell(channel, f"warning: the reader of uid {os.geteuid()} failed: {type(error).__name__}: {error}")
-        os._exit(1)
-    os._exit(0)
+        tell(channel, f"warning: the reader of uid {posix.geteuid()} failed: {type(error).__name__}: {error}")
+        posix._exit(1)
+    posix._exit(0)
 
 
 def tell(channel: Channel, line: str) -> None:
