@@ -22,7 +22,7 @@ from sendmail_py.relay.delivery import Via
 from sendmail_py.relay.in_hand import InHand
 from sendmail_py.shared import dialect, settings
 from sendmail_py.shared.dialect import Offer
-from sendmail_py.shared.frames import Channel, FrameError, number
+from sendmail_py.shared.frames import FrameError, channel_of, number
 from sendmail_py.spool.claim import open_message
 from sendmail_py.spool.queue import FOREVER, Spool
 from sendmail_py.spool.tenants import mark_of
@@ -31,10 +31,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.transaction import Transaction
-
     from sendmail_py.shared.frames import Channel
-MOST_OPEN = 64  # transactions that the relay may have; a descriptor for each
+
 STDIN = 0
+MOST_OPEN = 64  # transactions that the relay may have; a descriptor for each
 LATER = 30  # seconds
 SETTLED = 0.05  # seconds; after that a change of a folder has another time than the one before
 OWN_WORDS = " relay="  # in the log's lines about attempts, which the relay writes: it knows
