@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 else:
     from _collections import deque  # the C half of collections, which is a third of a bare start
 
-class InHand:
 
+class InHand:
     """The messages of `backlog` that are being sent, at most `limit` in a run (0: all).
 
     seen    is given the size of every message that was tried
@@ -201,10 +201,6 @@ class InHand:
             delivery.claim.release()
         self.let_go()
 
-    def count(self, delivery: Delivery) -> None:
-        """Into the figures of the run."""
-        for kind, number in delivery.counts.items():
-            self.counts[kind] += number
     def settle_if_possible(self) -> None:
         """As `settle`, at an end that has told already what is wrong with the disk."""
         try:
@@ -212,3 +208,7 @@ class InHand:
         except OSError:
             return
 
+    def count(self, delivery: Delivery) -> None:
+        """Into the figures of the run."""
+        for kind, number in delivery.counts.items():
+            self.counts[kind] += number
