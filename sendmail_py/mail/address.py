@@ -55,9 +55,9 @@ def octets_fault(address: bytes) -> str:
         text = address.decode()
     except UnicodeDecodeError:
         return "an address is ASCII or UTF-8"
-    # Other invisible characters are needed by some scripts.
-    unfit = any("\x80" <= c <= "\x9f" or c in "\u2028\u2029" for c in text)
-    return "control character in an address" if unfit else ""
+    # Other invisible characters are needed by some scripts. No-break spaces come with what was pasted.
+    unfit = any("\x80" <= c <= "\x9f" or (c > "\x7f" and c.isspace()) for c in text)
+    return "a control character or blank beyond ASCII in an address" if unfit else ""
 
 
 def local_fault(local: bytes) -> str:

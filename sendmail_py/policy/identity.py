@@ -8,9 +8,9 @@ Guarantees:
 - a missing, unreadable or nonsensical file counts as absent: sending never fails for want of a name.
 
 The names of this host (`local_names`) are its node name, whole and up to the first dot, the FQDN that
-/etc/hosts gives to a bare node name, localhost and its kin, and the configuration's `identity.local_names`. A
-configured mail domain is not one of them, even if the node bears it: its mailboxes live at the provider,
-not here.
+/etc/hosts gives to a bare node name, localhost and its kin with the loopback addresses, and the
+configuration's `identity.local_names`. A configured mail domain is not one of them, even if the node bears
+it: its mailboxes live at the provider, not here.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ LOCALHOST = frozenset(
     (
         b"localhost", b"localhost.localdomain", b"localhost4", b"localhost4.localdomain4",
         b"localhost6", b"localhost6.localdomain6", b"ip6-localhost", b"ip6-loopback",
+        b"[127.0.0.1]", b"[ipv6:::1]",
     )
 )  # fmt: skip
 

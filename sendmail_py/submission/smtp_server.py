@@ -13,10 +13,10 @@
     fail(reply)    the mail data is refused already; its pieces come all the same, for nobody
 
 Guarantees: octets may come one at a time or all at once; memory does not grow with what the client sends; no
-command ends the dialogue but QUIT (or MOST_FAULTS bad ones); and mail data is not read as commands. A client
-that waits for the reply to DATA is refused there when it has no sender or recipient. One that does not wait
-would have the text of its message obeyed then. It is known by what it sends too early (RFC 2920 3.1): it gets
-354 in any case, and the refusal after the lone dot (RFC 5321 3.3).
+command ends the dialogue but QUIT (or MOST_FAULTS bad ones, or one of HTTP); and mail data is not read as
+commands. A client that waits for the reply to DATA is refused there when it has no sender or recipient. One
+that does not wait would have the text of its message obeyed then. It is known by what it sends too early (RFC
+2920 3.1): it gets 354 in any case, and the refusal after the lone dot (RFC 5321 3.3).
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ EXTENSIONS = (
     "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING", "HELP",
     "DELIVERBY", "REQUIRETLS", "MT-PRIORITY", "FUTURERELEASE 999999999 2038-01-19T00:00:00Z",
 )  # fmt: skip
+# A web page can have a browser send a form to a port of this machine, with a message as its content.
+OF_BROWSERS = (b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE")
 ELSEWHERE = (b"AUTH", b"STARTTLS", b"ETRN", b"EXPN", b"TURN", b"SEND", b"SOML", b"SAML")
 
 # What a client that reads replies sends nothing behind (RFC 2920 3.1).
@@ -49,6 +51,7 @@ GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 BYE = Reply(221, "2.0.0", "Bye")
 CANNOT_VERIFY = Reply(252, "2.5.2", "Not verified here; send the message, the smart host will tell")
 TOO_MANY_FAULTS = Reply(421, "4.7.0", "Too many bad commands")
+NO_HTTP = Reply(421, "4.7.0", "This is SMTP, not HTTP")
 HELP = Reply(
     214,
     "2.0.0",
@@ -170,6 +173,8 @@ class Server:
             return COMMANDS[verb](self, argument)
         if verb in ELSEWHERE:
             raise CommandError(502, "5.5.1", "not implemented here; HELP lists the commands")
+        if verb in OF_BROWSERS:
+            return self.hang_up(NO_HTTP)
         raise CommandError(500, "5.5.2", "unknown command; HELP lists the commands")
 
     def complain(self, reply: Reply) -> Event | None:
@@ -178,7 +183,11 @@ class Server:
         self.faults += 1
         if self.faults <= MOST_FAULTS:
             return None
-        self.say(TOO_MANY_FAULTS)
+        return self.hang_up(TOO_MANY_FAULTS)
+
+    def hang_up(self, reply: Reply) -> Event | None:
+        """End the dialogue, the client willing or not."""
+        self.say(reply)
         self.closed = True
         return self.abandon()
 

@@ -492,6 +492,13 @@ def test_after_too_many_bad_commands_we_hang_up() -> None:
     assert played.codes == [220, *[500] * (MOST_FAULTS + 1), 421]
 
 
+@pytest.mark.parametrize("line", [b"POST / HTTP/1.1", b"get /", b"CONNECT x:25 HTTP/1.0"])
+def test_a_form_that_a_browser_sends_is_no_dialogue(line: bytes) -> None:
+    form = b"Host: localhost\r\nContent-Type: text/plain\r\n\r\n" + START + b"DATA\r\nx\r\n.\r\n"
+    played = both_ways(line + b"\r\n" + form)
+    assert (played.messages, played.codes) == ([], [220, 421])
+
+
 def test_a_queued_message_makes_bad_commands_forgotten() -> None:
     one = b"nonsense\r\n" * MOST_FAULTS + START + b"DATA\r\nx\r\n.\r\n"
     played = Played(one * 3 + b"QUIT\r\n")
