@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sendmail_py.policy.homes import SHARED_SPOOL, STATE
-from sendmail_py.spool.shared import WAKE
+from sendmail_py.spool.shared import BELL, WAKE
 
 ACCOUNT = "_sendmail-py"  # whom root's flush becomes to talk to a smart host
 SPOOL = SHARED_SPOOL
 WAKE_FILE = f"{SPOOL}/{WAKE}"
+FIFO = BELL  # what systemd listens to
 STATE_FOLDER = STATE  # root's
 RELAY_STATE = f"{STATE}/relay"  # the account's
 RECORDS = "/var/lib/sendmail-py-install"  # the manifest, and what was there before
@@ -33,7 +34,7 @@ SHARED_PAGES = ("sendmail.8", "mailq.1", "newaliases.1")  # pages under names th
 CRON = "/etc/cron.d/sendmail-py"
 LOGROTATE = "/etc/logrotate.d/sendmail-py"
 UNIT_FOLDER = "/usr/lib/systemd/system"
-UNITS = ("sendmail-py.service", "sendmail-py.timer", "sendmail-py.path")
+UNITS = ("sendmail-py.service", "sendmail-py.timer", "sendmail-py.socket")
 SYSUSERS = "/usr/lib/sysusers.d/sendmail-py.conf"
 TMPFILES = "/usr/lib/tmpfiles.d/sendmail-py.conf"
 DISPATCHER_FOLDER = "/usr/lib/NetworkManager/dispatcher.d"

@@ -39,7 +39,7 @@ fi
 ACCOUNT_MARK = f"{layout.RECORDS}/account-made"
 WANTS = " ".join(
     f'"$root/etc/systemd/system/{target}.target.wants/sendmail-py.{kind}"'
-    for target, kind in (("timers", "timer"), ("paths", "path"))
+    for target, kind in (("timers", "timer"), ("sockets", "socket"))
 )
 
 POSTINST = f"""\
@@ -83,7 +83,7 @@ set -e
 root=${{DPKG_ROOT:-}}
 find "$root{layout.LIBRARY}" -type d -name __pycache__ -prune -exec rm -rf {{}} +
 if [ "$1" = remove ] && [ -z "$root" ] && [ -d /run/systemd/system ]; then
-    systemctl disable --now --quiet sendmail-py.timer sendmail-py.path || :
+    systemctl disable --now --quiet sendmail-py.timer sendmail-py.socket || :
 fi
 """
 

@@ -23,6 +23,7 @@ def flush(config: Config, stop: Callable[[], bool]) -> int:
     base = config.queue.shared
     if os.geteuid() != 0:
         shared.announce(base, config.queue.directory)
+        shared.ring()
         click.echo("root's flush was asked to send your mail")
         return EX_OK
     if not os.path.isdir(base):

@@ -84,7 +84,7 @@ def where(kind: str, user: bool) -> str:
     """What stands where, for people."""
     if kind == "cron":
         return "the user's crontab" if user else layout.CRON
-    return f"{unit_folder()}/sendmail-py-flush.timer" if user else "sendmail-py.timer, sendmail-py.path"
+    return f"{unit_folder()}/sendmail-py-flush.timer" if user else "sendmail-py.timer, sendmail-py.socket"
 
 
 def live_tree() -> Tree:

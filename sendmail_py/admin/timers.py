@@ -13,7 +13,7 @@ CRON_DAEMONS = ("/usr/sbin/cron", "/usr/sbin/crond", "/usr/bin/crond", "/usr/sbi
 RUNNING = "/run/systemd/system"  # sd_booted(3)
 SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 NO_ID = (b"", b"uninitialized")  # machine-id(5), in an image
-WANTED = (("timers.target", "sendmail-py.timer"), ("paths.target", "sendmail-py.path"))
+WANTED = (("timers.target", "sendmail-py.timer"), ("sockets.target", "sendmail-py.socket"))
 STARTED = [name for _, name in WANTED]
 
 

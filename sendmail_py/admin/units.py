@@ -38,8 +38,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-# Mail that comes in a bunch starts one run, not one each.
-ExecStartPre=/bin/sleep 0.2
+# Mail that comes in a bunch starts one run, not one each. Who rings from here on starts another one.
+ExecStartPre=/bin/sh -c 'sleep 0.2; dd if={fifo} of=/dev/null bs=1M count=1 iflag=nonblock 2>/dev/null || :'
 ExecStart={flush} -q
 # A run ends by itself, because every step has a time limit; this is for the day on which that is not true.
 TimeoutStartSec=1h
@@ -102,18 +102,25 @@ AccuracySec=1s
 WantedBy=timers.target
 """
 
-PATH = """\
+# A fifo and not a path unit: while the service runs a path unit sees nothing, so that mail which comes when
+# the flush has looked for the last time would wait for the timer. What is in a fifo stays until the service
+# reads it. One read of at most what fits: whoever writes without end has one run after the other, no more.
+SOCKET = """\
 # Written by sendmail-py (sendmail-py timer).
 
 [Unit]
 Description=Send mail as soon as it is submitted
 Documentation=man:sendmail-py(8)
 
-[Path]
-PathChanged={wake}
+[Socket]
+ListenFIFO={fifo}
+SocketMode=0622
+RemoveOnStop=yes
+# Mail that comes often is no fault, either.
+TriggerLimitIntervalSec=0
 
 [Install]
-WantedBy=paths.target
+WantedBy=sockets.target
 """
 
 USER_SERVICE = """\
@@ -222,6 +229,7 @@ A program that AppArmor confines can send mail when its profile allows it. In /e
     /etc/{{aliases,mailname,machine-id}} r,
     {config}/{{,**}} r,
     {wake} w,
+    {fifo} w,
     owner {spool}/** rwk,"""
 
 
@@ -236,13 +244,13 @@ def service(log: str = "") -> str:
     writable = f"{layout.SPOOL} {layout.STATE_FOLDER} -/var/log"
     if log and not log.startswith("/var/log/"):
         writable += " -" + log.rpartition("/")[0]
-    return SERVICE.format(flush=layout.FLUSH, writable=writable, score=SCORE)
+    return SERVICE.format(flush=layout.FLUSH, fifo=layout.FIFO, writable=writable, score=SCORE)
 
 
 def system_units(log: str = "") -> dict[str, str]:
     """The system's units by their names."""
-    path = PATH.format(wake=layout.WAKE_FILE)
-    return dict(zip(layout.UNITS, (service(log), TIMER, path), strict=True))
+    listening = SOCKET.format(fifo=layout.FIFO)
+    return dict(zip(layout.UNITS, (service(log), TIMER, listening), strict=True))
 
 
 def user_units(flush: str = "%h/bin/sendmail") -> dict[str, str]:
@@ -300,4 +308,5 @@ def apparmor(interpreter: str) -> str:
         config=layout.CONFIG_FOLDER,
         spool=layout.SPOOL,
         wake=layout.WAKE_FILE,
+        fifo=layout.FIFO,
     )

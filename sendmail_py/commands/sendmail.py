@@ -12,7 +12,7 @@ from sendmail_py.commands import setting, signals
 from sendmail_py.commands.options import Request, text
 from sendmail_py.errors import EX_OK, InputError, SendmailError, printable
 from sendmail_py.mail.envelope import Envelope
-from sendmail_py.spool import draft
+from sendmail_py.spool import draft, shared
 from sendmail_py.submission.intake import Intake
 from sendmail_py.submission.stdin import drain
 from sendmail_py.submission.submit import Wish, submit
@@ -49,7 +49,7 @@ def run(request: Request, stdin_open: bool) -> int:
     if request.verbose:
         say(request, f"{'queued' if kept else 'relayed'} as {', '.join(queue_ids)}", envelope)
     if config.delivery != "queue" and kept and not (request.queue_only or envelope.hold):
-        relay_at_once(request, queue_ids, config.delivery == "background")
+        relay_at_once(request, config, queue_ids)
     return EX_OK
 
 
@@ -106,11 +106,16 @@ def say(request: Request, done: str, envelope: Envelope) -> None:
         return
 
 
-def relay_at_once(request: Request, queue_ids: list[str], background: bool) -> None:
-    """Have these flushed when we are done: in a child that nobody waits for, or by ourselves.
+def relay_at_once(request: Request, config: Config, queue_ids: list[str]) -> None:
+    """Have these flushed when we are done: by root, by a child that nobody waits for, or by ourselves.
 
     The filters of -q must all hold, so for several everything that is due is flushed.
     """
+    background = config.delivery == "background"
+    if config.queue.shared:
+        heard = shared.ring()
+        if posix.geteuid() != 0 or (heard and background):
+            return  # and no child: with the end of its service systemd would end it, too
     if background:
         try:
             if posix.fork():

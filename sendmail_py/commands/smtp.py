@@ -214,7 +214,7 @@ class Player:
             signals.unblock()
         if reply.positive and self.config.delivery == "background" and not self.request.queue_only:
             reap()
-            relay_at_once(self.request, self.queued[-1:], background=True)
+            relay_at_once(self.request, self.config, self.queued[-1:])
 
     def reply_to_data(self, message: MailData) -> Reply:
         """Queue it; whatever goes wrong, the client sends the rest before it listens."""
@@ -243,4 +243,4 @@ class Player:
     def flush_afterwards(self) -> None:
         """With delivery = "now": have this session's messages relayed before the process ends."""
         if self.queued and self.config.delivery == "now" and self.is_kept and not self.request.queue_only:
-            relay_at_once(self.request, self.queued, background=False)
+            relay_at_once(self.request, self.config, self.queued)

@@ -229,3 +229,9 @@ def lock_abandoned(folder: int, name: str) -> int:
         pass
     posix.close(fd)
     return -1
+
+
+def cause(error: OSError) -> str:
+    """What is wrong, and its cure where it is hard to guess."""
+    cure = "; a service of systemd needs ReadWritePaths= for it" if error.errno == errno.EROFS else ""
+    return f"{error.strerror or error}{cure}"

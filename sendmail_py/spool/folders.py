@@ -40,7 +40,7 @@ HOPELESS = (
 def trouble(error: OSError, path: str) -> SendmailError:
     """What an error of the file system means for a submission (sysexits: 73 hopeless, 75 try again)."""
     kind = CantCreateError if error.errno in HOPELESS else TemporaryError
-    return kind(f"spool {path or '?'}: {error.strerror or error}; nothing was queued")
+    return kind(f"spool {path or '?'}: {durable.cause(error)}; nothing was queued")
 
 
 def open_folder(directory: str, name: str, create: bool) -> int:

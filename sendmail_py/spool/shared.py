@@ -14,6 +14,7 @@ from sendmail_py.errors import CantCreateError, TemporaryError
 from sendmail_py.spool import durable
 
 MOST_NAMES = 16  # UID.0 to UID.15: a squatter would need them all before the user's first message
+BELL = "/run/sendmail-py.wake"  # systemd's fifo, root's: whatever is in it starts root's flush
 WAKE = ".wake"  # a file of root's that everybody may write: its time says that mail was submitted
 # S_IFDIR, S_IFREG, S_IFMT of inode(7); to import `stat` would cost a submission a hundredth of all.
 FOLDER, FILE, KIND = 0o040000, 0o100000, 0o170000
@@ -72,7 +73,8 @@ def make(base: str, uid: int) -> str:
                 continue
             if error.errno in PASSING:
                 raise TemporaryError(f"spool {path}: {error.strerror}; nothing was queued") from None
-            text = f"shared spool {base}: {error.strerror}; as root, run: sendmail-py install"
+            cure = "" if error.errno == errno.EROFS else "; as root, run: sendmail-py install"
+            text = f"shared spool {base}: {durable.cause(error)}{cure}"
             raise CantCreateError(f"{text}; nothing was queued") from None
         if is_ours(path, uid):
             return path
@@ -118,3 +120,20 @@ def announce(base: str, directory: str) -> None:
             posix.utime(path, None, follow_symlinks=False)
         except OSError:  # it looks into every folder now and then
             continue
+
+
+def ring() -> bool:
+    """Have systemd start root's flush now; False when it does not listen: see sendmail-py.socket."""
+    try:
+        bell = posix.open(BELL, durable.SAFELY | posix.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        posix.write(bell, b"\n")
+    except BlockingIOError:  # full: others rang, and it was not heard yet
+        pass
+    except OSError:
+        return False
+    finally:
+        posix.close(bell)
+    return True

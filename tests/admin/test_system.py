@@ -609,8 +609,8 @@ def test_one_timer_takes_the_place_of_the_other(image: Path) -> None:
     (image / "usr/lib/systemd/systemd").write_text("")
     system.set_timer(tree, timers.steps(tree, "systemd"), lambda text: None)
     assert timers.installed(tree) == ["systemd"]
-    wants = image / "etc/systemd/system/paths.target.wants/sendmail-py.path"
-    assert os.readlink(wants) == "/usr/lib/systemd/system/sendmail-py.path"
+    wants = image / "etc/systemd/system/sockets.target.wants/sendmail-py.socket"
+    assert os.readlink(wants) == "/usr/lib/systemd/system/sendmail-py.socket"
     for name in timers.STARTED:
         words = [needs("systemctl", "systemd"), f"--root={image}", "is-enabled", name]
         assert subprocess.run(words, capture_output=True, text=True, check=False).stdout == "enabled\n"

@@ -15,6 +15,8 @@ import pytest
 from sendmail_py.commands import signals
 from sendmail_py.commands.options import Request
 from sendmail_py.commands.sendmail import relay_at_once
+from sendmail_py.policy.config import Config
+from sendmail_py.spool import shared
 
 from support.launch import Sandbox, smarthost_table
 from support.queuefile import stored
@@ -83,6 +85,13 @@ def test_notes_that_nobody_can_read_are_no_failure(sandbox: Sandbox) -> None:
     assert (process.returncode, len(stored(sandbox))) == (0, 1)
 
 
+def settings(delivery: str, spool: str = "") -> Config:
+    """A configuration; `spool`: the shared one."""
+    found = Config({})
+    found.delivery, found.queue.shared = delivery, spool
+    return found
+
+
 def refuse(*_: object) -> int:
     """A system call that fails."""
     raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -91,8 +100,33 @@ def refuse(*_: object) -> int:
 def test_without_a_child_the_message_waits_for_the_next_flush(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posix, "fork", refuse)
     request = Request("sendmail", "submit")
-    relay_at_once(request, ["0123456789AB"], background=True)
+    relay_at_once(request, settings("background"), ["0123456789AB"])
     assert not request.then_flush
+
+
+SHARED_CASES = [  # delivery, uid, does systemd listen; is a child made, do we flush ourselves
+    ("background", 1000, True, False, False),
+    ("background", 1000, False, False, False),
+    ("now", 1000, True, False, False),
+    ("background", 0, True, False, False),
+    ("background", 0, False, True, False),
+    ("now", 0, True, False, True),
+]
+
+
+@pytest.mark.parametrize(("delivery", "uid", "listens", "child", "flushes"), SHARED_CASES)
+def test_in_the_shared_spool_systemd_starts_root_s_flush(
+    monkeypatch: pytest.MonkeyPatch, delivery: str, uid: int, listens: bool, child: bool, flushes: bool
+) -> None:
+    """Systemd would end a child with the service that submitted; nobody but root can flush himself."""
+    done: list[str] = []
+    monkeypatch.setattr(shared, "ring", lambda: bool(done.append("ring")) or listens)
+    monkeypatch.setattr(posix, "geteuid", lambda: uid)
+    monkeypatch.setattr(posix, "fork", lambda: done.append("fork") or 1)
+    monkeypatch.setattr(signals, "restore", lambda: None)
+    request = Request("sendmail", "submit")
+    relay_at_once(request, settings(delivery, "/nonexistent"), ["0123456789AB"])
+    assert (done, request.then_flush) == (["ring", "fork"] if child else ["ring"], flushes)
 
 
 def test_a_child_that_cannot_detach_flushes_and_never_goes_on_as_its_parent(
@@ -102,6 +136,6 @@ def test_a_child_that_cannot_detach_flushes_and_never_goes_on_as_its_parent(
         monkeypatch.setattr(posix, name, replacement)
     monkeypatch.setattr(signals, "restore", lambda: None)
     request = Request("sendmail", "smtp")
-    relay_at_once(request, ["0123456789AB"], background=True)
+    relay_at_once(request, settings("background"), ["0123456789AB"])
     assert request.then_flush
     assert request.only == [("I", b"0123456789AB", True)]

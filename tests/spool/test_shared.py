@@ -145,6 +145,36 @@ def test_submissions_wake_the_flush_and_change_the_folder(base: str) -> None:
     assert os.stat(f"{base}/{shared.WAKE}").st_mtime > 1
 
 
+def test_a_service_that_may_not_write_is_told_what_its_unit_lacks(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(posix, "mkdir", refuse)
+    with pytest.raises(CantCreateError, match=r"ReadWritePaths= for it; nothing was queued") as raised:
+        shared.make(base, UID)
+    assert "install" not in str(raised.value)
+
+
+def test_systemd_hears_of_mail_by_a_fifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "BELL", str(tmp_path / "bell"))
+    assert not shared.ring()  # no systemd
+    os.mkfifo(shared.BELL)
+    assert not shared.ring()  # nobody listens
+    reader = os.open(shared.BELL, os.O_RDWR | os.O_NONBLOCK)
+    assert shared.ring()
+    assert shared.ring()
+    assert os.read(reader, 100) == b"\n\n"
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(reader, b"x" * 4096)
+    before = len(os.listdir("/proc/self/fd"))
+    assert shared.ring()  # full: it will be heard
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.close(reader)
+
+
 def test_the_wake_up_file_is_made_before_others_can_write_to_the_folder(
     base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,7 +57,7 @@ def test_nothing_of_the_caller_is_held_while_the_server_is_slow(sandbox: Sandbox
 
 @pytest.mark.parametrize("delivery", ["queue", "background"])
 def test_in_the_shared_spool_the_wake_up_file_is_touched(delivery: str) -> None:
-    """Root's path unit looks at it; the user himself connects to nobody."""
+    """A run of root's that watches looks at it; the user himself connects to nobody."""
     needs_root()
     with SmartHost() as host, new_system() as system:
         system.configure(host, f'delivery = "{delivery}"\n[identity]\ndomain = "example.net"\n')
