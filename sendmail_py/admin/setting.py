@@ -50,9 +50,9 @@ def spool(found: Config) -> Spool:
 
 def announce(found: Config) -> None:
     """After a command that may have made mail due: tell root's flush, if it is the one that sends it."""
-        shared.ring()
     if found.queue.shared:
         shared.announce(found.queue.shared, found.queue.directory)
+        shared.ring()
 
 
 def asks() -> bool:

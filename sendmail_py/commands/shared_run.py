@@ -33,11 +33,11 @@ def run(request: Request, config: Config, force: bool, person: bool, wait: int) 
     until = time.monotonic() + wait
     if posix.geteuid() != 0:
         shared.announce(config.queue.shared, config.queue.directory)
+        shared.ring()
         if person:
             sys.stderr.write(f"{request.program}: root's flush was asked to send your mail\n")
         spool = Spool(config.queue.directory)
         while time.monotonic() < until and spool.listing():
-        shared.ring()
             time.sleep(MOMENT)
     elif is_due(config, force) or wait:
         flush(request, config, force, person, until, signals.watch_for_stop())
