@@ -126,12 +126,12 @@ def read(path: str) -> bytes:
 class Names:
     """The names under which commands and pages are seen by others: path -> content.
 
-    `other`: beside the usual names, for a system that chooses between several mailers (alternatives).
+    `end`: beside the usual names, with this added, where several mailers have one each (alternatives).
     """
 
-    def __init__(self, files: Files, other: bool = False) -> None:
-        end = ".sendmail-py" if other else ""
-        self.commands = {name: path + end for name, path in layout.COMMANDS.items()}
+    def __init__(self, files: Files, usual: dict[str, str] = layout.COMMANDS, end: str = "") -> None:
+        self.usual = usual
+        self.commands = {name: path + end for name, path in usual.items()}
         self.link = layout.SENDMAIL_LINK + end
         self.pages = {
             name: layout.page(f"{name[:-2]}{end if name in layout.SHARED_PAGES else ''}{name[-2:]}")
@@ -146,8 +146,8 @@ class Names:
             octets = gzip.compress(self.files[f"man/{name}"][0], mtime=0)
             found.append(Entry(path, octets, suffix=suffix))
         found.append(Entry(layout.ADMIN, *self.files["bin/sendmail-py"], suffix=suffix))
-        sendmail = self.commands["sendmail"].rpartition("/")[2]
-        found.append(Entry(self.link, target=f"../sbin/{sendmail}", suffix=suffix))
+        sendmail = self.commands["sendmail"].removeprefix("/usr/")
+        found.append(Entry(self.link, target=f"../{sendmail}", suffix=suffix))
         for name, path in reversed(self.commands.items()):
             found.append(Entry(path, *self.files[f"bin/{name}"], suffix=suffix))
         return found

@@ -12,6 +12,9 @@ Records: kind, path, and
     account   made
     command   undo: the words of the command that takes it back
     package   (debian.py) displaced: packages that were removed in its favour; dpkg takes it back
+    alternatives  (alternatives.py) ours: our program; before: the group's file; chosen: the program that was,
+              by_hand: by somebody; services: of other mailers -> whether they start with the system;
+              complete: whether we were chosen
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ waits is never deleted on the way.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterable
 
-from sendmail_py.admin import content, debian, layout, mailers, manifest, steps
+from sendmail_py.admin import alternatives, content, debian, layout, mailers, manifest, steps
 from sendmail_py.admin.manifest import Manifest, Record
 from sendmail_py.admin.steps import Account, Command, Folder, Library, Own, Step
 from sendmail_py.admin.tree import Tree
@@ -20,7 +19,6 @@ from sendmail_py.errors import NotPermittedError, SendmailError, UnavailableErro
 METHODS = ("deb", "divert", "alternatives", "links")
 DISTRIB = ".distrib"  # as dpkg-divert(1) does
 TIMER, SYSTEM = "timer", "system"  # the two groups of records
-PRIORITY = "95"  # of the alternatives: before Sendmail's 90
 
 Tell = Callable[[str], None]
 
@@ -31,12 +29,9 @@ UNDO: dict[str, Callable[[Tree, Record], str]] = {
     "library": steps.undo_library,
     "account": steps.undo_account,
     "command": steps.undo_command,
+    "alternatives": alternatives.undo_choice,
     "package": debian.undo_package,
 }
-
-# The slaves of group mta as Fedora's packages name them.
-SLAVES = {"mailq": "mta-mailq", "newaliases": "mta-newaliases", "runq": "mta-runq"}
-MAN_SLAVES = {"mailq.1": "mta-mailqman", "newaliases.1": "mta-newaliasesman", "sendmail.8": "mta-sendmailman"}
 
 
 class Wanted:
@@ -54,15 +49,7 @@ def method_for(tree: Tree) -> str:
     """The method that fits the system."""
     if tree.status("/var/lib/dpkg/status") is not None and tree.program("dpkg-deb"):
         return "deb"
-    return "alternatives" if tree.is_folder("/etc/alternatives") and alternatives(tree) else "links"
-
-
-def alternatives(tree: Tree) -> str:
-    """The program: Fedora's or Debian's."""
-    for name in ("alternatives", "update-alternatives"):
-        if tree.program(name):
-            return name
-    return ""
+    return "alternatives" if alternatives.fits(tree) else "links"
 
 
 # --- the steps ----------------------------------------------------------------------------------------------
@@ -73,7 +60,7 @@ def plan(wanted: Wanted) -> list[Step]:
     tree = wanted.tree
     files = content.library(wanted.package, wanted.interpreter)
     others = content.system_entries(tree, wanted.log)
-    names = content.Names(files, other=wanted.method == "alternatives")
+    names = alternatives.names(tree, files) if wanted.method == "alternatives" else content.Names(files)
     if wanted.method == "deb":
         entries = names.entries("") + others
         build = functools.partial(debian.build, files, entries, wanted.interpreter)
@@ -89,7 +76,7 @@ def plan(wanted: Wanted) -> list[Step]:
     else:
         found += names.entries(steps.BACKUP)
     if wanted.method == "alternatives":
-        found += choice(tree, names)
+        found += alternatives.steps(tree, names)
     return steps.with_folders(tree, found)
 
 
@@ -98,59 +85,6 @@ def diversion(tree: Tree, path: str) -> Command:
     root = [] if tree.is_live else ["--root", tree.root]
     words = ["dpkg-divert", *root, "--local", "--no-rename", "--divert", path + DISTRIB]
     return Command(f"diversion of {path}", [*words, "--add", path], [[*words, "--remove", path]])
-
-
-def choice(tree: Tree, names: content.Names) -> list[Step]:
-    """Register with the alternatives and choose us; taken back, what somebody had chosen is chosen again."""
-    program = alternatives(tree)
-    if not program:
-        raise UnavailableError("no alternatives program here; try --method links")
-    base = [program, *([] if tree.is_live else image_options(tree, program))]
-    ours = names.commands["sendmail"]
-    words = [*base, "--install", layout.SENDMAIL, "mta", ours, PRIORITY]
-    for name, slave in SLAVES.items():
-        words += ["--slave", layout.COMMANDS[name], slave, names.commands[name]]
-    words += ["--slave", layout.SENDMAIL_LINK, "mta-sendmail", names.link]
-    for page, slave in MAN_SLAVES.items():
-        words += ["--slave", layout.page(page), slave, names.pages[page]]
-    refuse_unmanaged(tree)
-    back = [[*base, "--remove", "mta", ours]]
-    before = chosen(tree)
-    if before not in ("", ours):
-        back.append([*base, "--set", "mta", before])
-    return [
-        Command("alternatives mta", words, back),
-        Command("alternatives mta, chosen", [*base, "--set", "mta", ours], []),
-    ]
-
-
-def chosen(tree: Tree) -> str:
-    """Which mailer somebody has chosen, "" when the alternatives choose by priority."""
-    for folder in ("/var/lib/dpkg/alternatives", "/var/lib/alternatives"):  # Debian, Fedora: the same format
-        try:
-            with open(tree.path(f"{folder}/mta"), encoding="utf-8") as file:
-                mode = file.readline().strip()
-            return os.readlink(tree.path("/etc/alternatives/mta")) if mode == "manual" else ""
-        except OSError:
-            continue
-    return ""
-
-
-def image_options(tree: Tree, program: str) -> list[str]:
-    """How the alternatives program is told to work on an image."""
-    if program == "update-alternatives":
-        return ["--root", tree.root, "--log", "/dev/null"]
-    return ["--altdir", tree.path("/etc/alternatives"), "--admindir", tree.path("/var/lib/alternatives")]
-
-
-def refuse_unmanaged(tree: Tree) -> None:
-    """The alternatives only replace links of their own."""
-    for path in (*layout.COMMANDS.values(), layout.SENDMAIL_LINK):
-        found = tree.status(path)
-        if found is not None and not os.path.islink(tree.path(path)):
-            raise NotPermittedError(
-                f"{path} is no link of the alternatives; remove what it belongs to, or use --method links"
-            )
 
 
 def displaced(tree: Tree) -> list[str]:

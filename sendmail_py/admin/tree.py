@@ -19,6 +19,8 @@ from sendmail_py.spool import durable
 
 PATIENCE = 600.0  # seconds for a program of the system: dpkg may wait for a disk
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+LONGEST_COMMAND = 160  # that is shown
+MOST_LINKS = 40  # as path_resolution(7)
 FIXED_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -37,8 +39,34 @@ class Tree:
         return not self.root
 
     def path(self, inside: str) -> str:
-        """The path of a file of the tree, as this process sees it."""
-        return self.root + inside
+        """The path of a file of the tree, as this process sees it.
+
+        In an image the links among the folders above it lead where they would lead there, never out of it.
+        """
+        if self.is_live:
+            return inside
+        folder, _, name = inside.rpartition("/")
+        return f"{self.root}{self.real(folder)}/{name}"
+
+    def real(self, inside: str) -> str:
+        """The path, still one inside the tree, without symbolic links."""
+        left, done, links = inside.split("/")[::-1], "", 0
+        while left:
+            part = left.pop()
+            if part in ("", ".", ".."):
+                done = done.rpartition("/")[0] if part == ".." else done
+                continue
+            try:
+                target = os.readlink(f"{self.root}{done}/{part}")
+            except OSError:
+                done += f"/{part}"
+                continue
+            links += 1
+            if links > MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), inside)
+            done = "" if target.startswith("/") else done
+            left += target.split("/")[::-1]
+        return done
 
     # --- looking ------------------------------------------------------------------------------------------
 
@@ -51,7 +79,7 @@ class Tree:
 
     def is_folder(self, inside: str) -> bool:
         """Whether a folder is there; a link to one counts."""
-        return os.path.isdir(self.path(inside))
+        return os.path.isdir(self.root + self.real(inside))
 
     def fingerprint(self, inside: str) -> str:
         """What tells whether it is what we wrote: of a file or link, "" for anything else."""
@@ -153,6 +181,15 @@ class Tree:
 
     def run(self, command: list[str]) -> str:
         """Run a program of the running system; what it said. UnavailableError with that when it fails."""
+        status, said = self.ask(command)
+        if status:
+            said = "; ".join(said.split("\n")).strip("; ")
+            words = printable(" ".join(command), LONGEST_COMMAND)
+            raise UnavailableError(f"{words} ended with {status}: {printable(said, 1500)}")
+        return said
+
+    def ask(self, command: list[str]) -> tuple[int, str]:
+        """Run a program whose status is an answer: that, and what it said. UnavailableError without it."""
         environ = {"PATH": FIXED_PATH, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "HOME": "/"}
         try:
             done = subprocess.run(  # noqa: S603 (its words are ours)
@@ -161,13 +198,7 @@ class Tree:
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             raise UnavailableError(f"{command[0]} cannot be run: {error}") from None
-        said = done.stdout.decode("utf-8", "replace")
-        if done.returncode:
-            said = "; ".join(said.split("\n")).strip("; ")
-            raise UnavailableError(
-                f"{printable(' '.join(command))} ended with {done.returncode}: {printable(said, 1500)}"
-            )
-        return said
+        return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
 def temporary_of(inside: str) -> str:

@@ -3,123 +3,21 @@
 from __future__ import annotations
 
 import errno
-import functools
 import gzip
 import json
 import os
-import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from sendmail_py.admin import content, launcher, layout, mailers, manifest, steps, system, timers
-from sendmail_py.admin import install as install_module
+from click.testing import CliRunner
+from sendmail_py.admin import launcher, layout, mailers, manifest, steps, system, timers
 from sendmail_py.admin.cli import cli
 from sendmail_py.admin.tree import Tree
 from sendmail_py.errors import NotPermittedError, UnavailableError
 
+from support.image import ACCOUNT, FOREIGN, PASSWD, install, snapshot, steps_of, uninstall, waiting
 from support.needs import needs
-
-FOREIGN = b'#!/bin/sh\nexec msmtp "$@"\n'
-FOLDERS = ("etc/cron.d", "etc/logrotate.d", "usr/lib/systemd", "usr/sbin", "usr/bin", "var/lib", "var/spool")
-FOLDERS += ("usr/share/man/man1", "usr/share/man/man5", "usr/share/man/man7", "usr/share/man/man8")
-PASSWD = "root:x:0:0:root:/root:/bin/sh\n"
-ACCOUNT = f"{layout.ACCOUNT}:x:990:990::/:/usr/sbin/nologin\n"
-
-
-class Killed(BaseException):
-    """The process has ended at this moment."""
-
-
-@pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands of the system that were run; the account's do what they do, the others nothing."""
-    commands: list[list[str]] = []
-
-    def run(tree: Tree, command: list[str]) -> str:
-        commands.append(command)
-        passwd = Path(tree.path("/etc/passwd"))
-        if "useradd" in " ".join(command):
-            passwd.write_text(PASSWD + ACCOUNT)
-        elif "userdel" in " ".join(command):
-            passwd.write_text(PASSWD)
-        elif command[0] == "dpkg-query":
-            raise UnavailableError("no such package")
-        return ""
-
-    monkeypatch.setattr(Tree, "run", run)
-    return commands
-
-
-@functools.cache
-def library() -> content.Files:
-    """What is really installed."""
-    return content.library(install_module.package_folder(), "/usr/bin/python3")
-
-
-@pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A library of three files, and a disk that is never waited for."""
-    wanted = ("bin/", "man/", "sendmail_py/errors.py")
-    whole = library()
-    small = {path: what for path, what in whole.items() if path.startswith(wanted)}
-    monkeypatch.setattr(content, "library", lambda package, interpreter: small)
-    monkeypatch.setattr(gzip, "compress", functools.cache(gzip.compress))
-    monkeypatch.setattr(install_module, "system_interpreter", lambda: "/usr/bin/python3")
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
-    monkeypatch.setattr(os, "sync", lambda: None)
-    monkeypatch.setattr(Tree, "sync", lambda tree, inside: None)
-
-
-@pytest.fixture
-def image(tmp_path: Path, ran: list[list[str]], fast: None) -> Path:
-    """A small system with another mailer's program, cron, and nothing of ours."""
-    root = tmp_path / "image"
-    for folder in FOLDERS:
-        (root / folder).mkdir(parents=True)
-    (root / "etc/passwd").write_text(PASSWD)
-    (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
-    (root / "usr/sbin/cron").write_text("")
-    (root / "usr/sbin/sendmail").write_bytes(FOREIGN)
-    (root / "usr/sbin/sendmail").chmod(0o750)
-    (root / "usr/bin/mailq").symlink_to("../sbin/sendmail")
-    (root / "usr/share/man/man8/sendmail.8.gz").write_bytes(b"a page of others")
-    return root
-
-
-def install(image: Path, *words: str) -> Result:
-    return CliRunner().invoke(cli, ["install", "--root", str(image), *words])
-
-
-def uninstall(image: Path, *words: str) -> Result:
-    return CliRunner().invoke(cli, ["uninstall", "--root", str(image), *words])
-
-
-def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Everything below a folder: mode, and content or target."""
-    found = {}
-    for place, folders, names in os.walk(root):
-        for name in folders + names:
-            path = Path(place, name)
-            status = path.lstat()
-            what = b""
-            if stat.S_ISLNK(status.st_mode):
-                what = os.fsencode(os.readlink(path))
-            elif stat.S_ISREG(status.st_mode):
-                what = path.read_bytes()
-            found[str(path.relative_to(root))] = (status.st_mode, what)
-    return found
-
-
-def waiting(image: Path, name: str = "queue", owner: str = "1000.0") -> Path:
-    """A message in the shared spool."""
-    folder = image / layout.SPOOL[1:] / owner / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "0123456789AB").write_text("sendmail-py queue file\n")
-    return folder / "0123456789AB"
-
 
 # --- what is installed --------------------------------------------------------------------------------------
 
@@ -325,40 +223,6 @@ def test_a_program_that_fails_undoes_everything(image: Path, monkeypatch: pytest
 
 # --- cut off at any moment ----------------------------------------------------------------------------------
 
-CHANGES = ("write", "symlink", "keep", "rename", "remove", "make_folder", "set_mode", "set_owner")
-CHANGES += ("remove_folder", "remove_all", "run")
-
-
-def limit(monkeypatch: pytest.MonkeyPatch, left: int) -> list[int]:
-    """Let the process end at the change that comes after `left` others, after half of it where it has two."""
-    counter = [left]
-
-    def wrap(name: str) -> None:
-        real = getattr(Tree, name)
-
-        def change(tree: Tree, *words: object) -> object:
-            if counter[0] == 0:
-                raise Killed
-            counter[0] -= 1
-            return real(tree, *words)
-
-        monkeypatch.setattr(Tree, name, change)
-
-    for name in CHANGES:
-        wrap(name)
-    return counter
-
-
-def steps_of(image: Path, monkeypatch: pytest.MonkeyPatch, ends: int, words: list[str]) -> bool:
-    """Run a command that ends after so many changes; whether it came to its end before."""
-    with monkeypatch.context() as patch:
-        limit(patch, ends)
-        try:
-            result = CliRunner().invoke(cli, words, standalone_mode=False)
-        except Killed:
-            return False
-        return not isinstance(result.exception, Killed)
-
 
 @pytest.mark.parametrize("method", ["links", "divert"])
 def test_an_installation_that_is_cut_off_anywhere_can_be_undone(
@@ -531,44 +395,13 @@ def test_diversions_are_made_before_the_files_and_taken_back_after(image: Path, 
     assert [command[-1] for command in ran if command[0] == "dpkg-divert"] == added[::-1]
 
 
-@pytest.mark.parametrize("mode", ["auto", "manual"])
-def test_the_alternatives_get_all_names_and_somebody_s_choice_back(
-    image: Path, mode: str, ran: list[list[str]]
-) -> None:
-    for path in ("usr/sbin/sendmail", "usr/bin/mailq"):
-        (image / path).unlink()
-    (image / "etc/alternatives").mkdir()
-    (image / "etc/alternatives/mta").symlink_to("/usr/sbin/sendmail.postfix")
-    (image / "var/lib/alternatives").mkdir()
-    (image / "var/lib/alternatives/mta").write_text(f"{mode}\n/usr/sbin/sendmail\n")
-    before = snapshot(image)
-    assert install(image, "--method", "alternatives").exit_code == 0
-    (words,) = [command for command in ran if "--install" in command]
-    assert words[words.index("--install") :][:4] == [
-        "--install", "/usr/sbin/sendmail", "mta", "/usr/sbin/sendmail.sendmail-py",
-    ]  # fmt: skip
-    for name in ("mta-mailq", "mta-newaliases", "mta-sendmail", "mta-mailqman", "mta-sendmailman"):
-        assert (image / words[words.index(name) + 1][1:]).exists()
-    ran.clear()
-    assert uninstall(image).exit_code == 0
-    back = [command[1:] for command in ran if "alternatives" in command[0]]
-    again = [["--set", "mta", "/usr/sbin/sendmail.postfix"]] if mode == "manual" else []
-    assert [words[-3:] for words in back] == [["--remove", "mta", "/usr/sbin/sendmail.sendmail-py"], *again]
-    assert snapshot(image) == before
-
-
-def test_the_alternatives_do_not_take_a_file_that_is_not_theirs(image: Path) -> None:
-    result = install(image, "--method", "alternatives")
-    assert result.exit_code == 77
-    assert "--method links" in result.stderr
-
-
 def test_the_method_fits_the_system(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = Tree(str(image))
     there = {"dpkg-deb", "update-alternatives"}
     monkeypatch.setattr(Tree, "program", lambda tree, name: name if name in there else "")
-    assert system.method_for(tree) == "links"
     (image / "etc/alternatives").mkdir()
+    assert system.method_for(tree) == "links"  # a program that no mailer of this system knows
+    (image / "usr/sbin/alternatives").write_text("")
     assert system.method_for(tree) == "alternatives"
     (image / "var/lib/dpkg").mkdir()
     (image / "var/lib/dpkg/status").write_text("")
@@ -632,11 +465,3 @@ def test_a_file_that_is_no_folder_is_refused(image: Path) -> None:
     (image / "etc/sendmail-py").write_text("")
     with pytest.raises(NotPermittedError):
         steps.Folder("/etc/sendmail-py").look(Tree(str(image)))
-
-
-@pytest.fixture(autouse=True)
-def umask() -> Iterator[None]:
-    """What the command sets for itself."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
