@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 import sendmail_py
 
+from relay.flushing import World
 from support.launch import Sandbox
+from support.reader import NAME, PlayedRelay
 
 # Of the standard library, beyond what `python -IS -c pass` has loaded.
 STANDARD = {"__future__", "_abc", "_collections_abc", "_stat", "abc", "errno", "fcntl", "genericpath", "os"}
@@ -44,6 +46,15 @@ SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submi
 SMTP |= {"submission.smtp_reply", "submission.smtp_server"}
 FLUSH = {"commands.queue_run", "mail.selection", "commands.shared_run", "spool.tenants", "commands.signals"}
 FLUSH |= {"spool.due", "spool.refused", "spool.upkeep"}
+
+# A reader of root's flush (shared/seats.py), one for each owner with mail.
+READER = {"", "errors", "mail.address", "mail.selection", "maillog", *QUEUE}
+READER |= {"policy", "policy.config", "policy.homes", "policy.schema", "policy.smarthosts", "policy.toml"}
+READER |= {"relay", "relay.backlog", "relay.closing", "relay.delivery", "relay.faults", "relay.in_hand"}
+READER |= {"relay.outcome", "relay.reply", "relay.reporter", "relay.senders", "relay.transaction"}
+READER |= {"relay.trouble", "shared", "shared.dialect", "shared.frames", "shared.reader", "shared.settings"}
+READER |= {"spool.refused", "spool.shared", "spool.tenants", "spool.upkeep", "spool.usage"}
+READER_STANDARD = {"_collections", "_socket", "binascii", "encodings.ascii", "select"}
 
 # Command, arguments, what it may load of ours, what else of the standard library.
 COMMANDS: list[tuple[str, list[str], set[str], set[str]]] = [
@@ -97,7 +108,7 @@ def test_a_lean_command_loads_nothing_but_the_list(
 
 def test_the_lists_hold_no_module_that_is_not_there() -> None:
     root = Path(sendmail_py.__file__).parent
-    named = set().union(*[ours for _, _, ours, _ in COMMANDS]) | DISPATCH - {""}
+    named = set().union(READER, *[ours for _, _, ours, _ in COMMANDS]) | DISPATCH - {""}
     missing = [one for one in sorted(named) if one and not any(root.glob(one.replace(".", "/") + "*"))]
     assert missing == []
 
@@ -111,3 +122,16 @@ def test_an_unsent_message_does_not_load_the_relay_before_it_is_due(sandbox: San
     pauses = "sendmail-py pauses 1\nisp\t{until}\t1\t1\tdown\n"
     (sandbox.spool / "pauses").write_text(pauses.format(until=int(time.time()) + 60))
     assert not [one for one in loaded(sandbox, "sendmail", ["-q"], tmp_path) if "relay" in one]
+
+
+def test_a_reader_loads_nothing_but_the_list(tmp_path: Path) -> None:
+    """Neither socket, threading or re, nor what is for reports, digests and new sender rules."""
+    world = World(tmp_path, {"name": NAME, "host": "mail.isp.example"})
+    world.put(b"b@y.example")
+    with PlayedRelay(tmp_path) as relay:
+        relay.configure(world.config, world.directory)
+        assert relay.want(1) == 1
+        relay.delivered(*relay.offers)
+        assert relay.end()[0] == b"done"
+    allowed = {f"sendmail_py.{one}".rstrip(".") for one in READER} | STANDARD - {"os"} | READER_STANDARD
+    assert sorted(set(relay.reported()[1:]) - allowed) == []

@@ -1,4 +1,4 @@
-"""Link the compiled modules of each mail command into one file; commands/preload.py says why and how."""
+"""Link the compiled modules of each command, reader and run into one file; commands/preload.py says how."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ MODULES = {
     "flush": "sendmail_py.commands.queue_run",
     "smtp": "sendmail_py.commands.smtp",
 }
-# What the configuration loads when it is big, whatever the command.
-USERS, CONFIG = "users", "sendmail_py.policy.config"
-LATE = {USERS: "sendmail_py.policy.users_table"}
+# What is loaded later, and by what: a big configuration, a run of the queue, root's run of the shared spool.
+CONFIG, RUN = "sendmail_py.policy.config", MODULES["flush"]
+LATE = {
+    "users": ("sendmail_py.policy.users_table", CONFIG),
+    "relay": ("sendmail_py.relay.flush", RUN),
+    "shared": ("sendmail_py.shared.start", RUN),
+}
+# What begins as START does, in a process of its own.
+READER = "reader"
+ALONE = {START: MODULES[START], READER: "sendmail_py.shared.reader"}
 
 
 def path_of(package: str, command: str) -> str:
@@ -33,15 +40,17 @@ def path_of(package: str, command: str) -> str:
 
 def write(package: str) -> None:
     """Write the bundles for interpreters of the running version. Raises OSError."""
-    first = link(package, order(package, MODULES[START], set()))
     path = "commands/preload.py"
-    put(path_of(package, START), (code(package, path, parsed(package, path)), *first))
+    preload = code(package, path, parsed(package, path))
+    for name, module in ALONE.items():
+        put(path_of(package, name), (preload, *link(package, order(package, module, set()))))
     for command, module in MODULES.items():
         if command != START:
             known = set(order(package, MODULES[START], set()))
             put(path_of(package, command), link(package, order(package, module, known)))
-    for name, module in LATE.items():
-        known = set(order(package, CONFIG, set()))
+    for name, (module, door) in LATE.items():
+        known = set(order(package, MODULES[START], set())) if door == RUN else set()
+        order(package, door, known)
         put(path_of(package, name), link(package, order(package, module, known)))
 
 

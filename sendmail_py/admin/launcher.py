@@ -71,7 +71,7 @@ def text(interpreter: str, package: str, others: list[str]) -> bytes:
     body = BODY.format(
         package=ascii(package),
         bundle=ascii(untagged(package, bundle.START)),
-        bundles=ascii(untagged(package, "{}")),
+        bundles=ascii(untagged(package.replace("%", "%%"), "%s")),
         others=more,
         status=EX_TEMPFAIL,
     )

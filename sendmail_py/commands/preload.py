@@ -1,11 +1,12 @@
 """The bundles: one compiled file for all modules of a mail command, so that a start costs two reads.
 
-`sendmail-py install` links the compiled modules that every command needs, and those of each command, into a
-bundle (admin/bundle.py). A bundle is used under the rule for .pyc files: only while the size and time of
-every source file are those that it was compiled from, and only by the interpreter that wrote it. Else the
-modules are imported one by one, as ever.
+`sendmail-py install` links the compiled modules that every command needs, those of each command, of a run of
+the queue and of a reader of the shared spool, each into a bundle (admin/bundle.py). A bundle is used under
+the rule for .pyc files: only while the size and time of every source file are those that it was compiled
+from, and only by the interpreter that wrote it. Else the modules are imported one by one, as ever.
 
-This module is not imported: its code travels in the first bundle, and the launcher runs it and calls `begin`.
+This module is not imported: its code travels in the first bundle, and the launcher, or the first words of a
+reader (shared/seats.py), runs it and calls `begin`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     Imports = list[tuple[str, dict[str, str]]]  # a module of ours, and its names by what they are called here
     Module = tuple[str, str, bool, Imports, CodeType]  # name, path below the package, is it a package, ...
 
-DOORS = ("sendmail_py.commands.dispatch", "sendmail_py.policy.config")  # what asks for bundles: `preload`
+# What asks for bundles: `preload`.
+DOORS = {"sendmail_py.commands.dispatch", "sendmail_py.policy.config"}
+DOORS |= {"sendmail_py.commands.queue_run", "sendmail_py.commands.shared_run"}
 ModuleType, ModuleSpec = type(sys), type(sys.__spec__)
 UNUSABLE = (OSError, EOFError, TypeError, ValueError)  # what reading a damaged bundle may raise
 
@@ -31,7 +34,7 @@ def begin(magic: bytes, name: str, package: str, checks: list[Check], modules: l
     """Load what every command needs, and let dispatch load the rest of its command, and so on.
 
     magic    the first octets of a bundle for this interpreter
-    name     path of the bundles, `{}` in the place of the command
+    name     path of the bundles, `%s` in the place of the command
     package  the folder sendmail_py
     """
     bundles = Bundles(magic, name, package)
@@ -51,7 +54,7 @@ class Bundles:
     def preload(self, command: str) -> None:
         """Load the bundle of a command, or another, if there is one."""
         try:
-            with open(self.name.format(command), "rb") as file:
+            with open(self.name % command, "rb") as file:
                 octets = file.read()
             if octets.startswith(self.magic):
                 self.load_all(*marshal.loads(octets[len(self.magic) :]))  # noqa: S302 (trusted as .pyc files)

@@ -20,6 +20,10 @@ STDERR = 2
 MOMENT = 1.0  # seconds between two looks at the queue, with --wait
 
 
+def preload(name: str) -> None:
+    """The bundle (preload.py) puts its function here; without one, modules are imported singly."""
+
+
 def run(request: Request, stdin_open: bool) -> int:
     """Relay what is due; everything when a person asks, or asks for certain messages.
 
@@ -93,6 +97,7 @@ def relay(
     request: Request, config: Config, spool: Spool, force: bool, person: bool, limit: int, wait: int
 ) -> None:
     """Through the door: only now the network's modules are loaded."""
+    preload("relay")
     from sendmail_py.relay import flush  # noqa: PLC0415 (the door to the relay)
 
     gc.freeze()  # what was imported stays; a run makes little that needs the collector

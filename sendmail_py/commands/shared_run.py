@@ -24,6 +24,10 @@ LOOK = 0.25  # the same, with --watch
 SETTLED = 50_000_000  # nanoseconds; a younger time of a file may be the time of its next change as well
 
 
+def preload(name: str) -> None:
+    """The bundle (preload.py) puts its function here; without one, modules are imported singly."""
+
+
 def run(request: Request, config: Config, force: bool, person: bool, wait: int) -> None:
     """Flush, or ask root's flush; nothing due costs a look at each owner's folder.
 
@@ -91,6 +95,7 @@ def flush(
 
     Returns whether another flush of root's was at it.
     """
+    preload("shared")
     from sendmail_py.shared import start  # noqa: PLC0415 (the door to root's flush)
 
     gc.enable()  # the launcher has switched it off for commands that end at once

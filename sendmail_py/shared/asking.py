@@ -48,7 +48,7 @@ def as_owner(uid: int, command: list[str]) -> list[bytes]:
     """The lines that a command prints, or one that says why there are none."""
     try:
         process = subprocess.Popen(  # noqa: S603 (our own code)
-            seats.as_owner(uid, CODE, *command),
+            seats.as_owner(uid, seats.COMMAND_BUNDLE, CODE, *command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -4,7 +4,8 @@ Started by root (start.py) as a fresh interpreter that knows no secret; standard
 socket pair. It lists, claims, marks and finishes as any flush does (relay/in_hand.py), but offers its
 transactions to the relay, which plays the sessions. Guarantees: recipients are marked as "answer unknown"
 before the relay gets a transaction; when the relay goes away, those that it had not begun are taken back.
-It imports little (not random, not the other half of _signal): one starts for each owner with mail.
+Messages that everybody has leave the queue together, with one sync for all that the relay has said at a time.
+It imports little (see tests/test_startup.py): one starts for each owner with mail.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 STDIN = 0
 MOST_OPEN = 64  # transactions that the relay may have; a descriptor for each
+MOST_TOGETHER = 32  # messages that wait to leave the queue together; each has a descriptor
 LATER = 30  # seconds
 SETTLED = 0.05  # seconds; after that a change of a folder has another time than the one before
 OWN_WORDS = " relay="  # in the log's lines about attempts, which the relay writes: it knows
@@ -53,6 +55,7 @@ class Reader:
         wanted = (lambda queue_id, envelope: matches(only, queue_id, envelope)) if only else None
         rules = Rules(self.config.queue, time.time, chance, wanted, told.wish.force)
         self.in_hand = InHand(Backlog(spool, usable, rules, self.config), 0, lambda octets: None)
+        self.in_hand.gathers = True
         spool.clean()
         self.listed = {one.queue_id for one in self.in_hand.backlog.listed}
         self.offered: dict[int, Transaction] = {}
@@ -70,12 +73,19 @@ class Reader:
             b"back": self.back,
             b"leave": self.leave,
         }
-        while (frame := self.channel.wait())[0] != b"end":
+        while (frame := self.next_frame())[0] != b"end":
             verbs[frame[0]](frame)
         self.take_back()
         self.in_hand.end()
         self.channel.put([b"done", *self.next_due()])
         self.channel.drain()
+
+    def next_frame(self) -> list[bytes]:
+        """What the relay says next; before it is waited for, what it said is on the disk."""
+        frame = self.channel.take()
+        if frame is None or len(self.in_hand.arrived) >= MOST_TOGETHER:
+            self.in_hand.settle()
+        return self.channel.wait() if frame is None else frame
 
     # --- what the relay says ---
 

@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import sendmail_py
 from sendmail_py import maillog
@@ -23,16 +22,33 @@ if TYPE_CHECKING:
     from sendmail_py.shared.frames import Channel
     from sendmail_py.spool.tenants import Owner
 
-PACKAGE = str(Path(sendmail_py.__file__).parent.parent)
+PACKAGE = (sendmail_py.__file__ or "").rpartition("/")[0].rpartition("/")[0]
+# The bundles are those of admin/bundle.py, and used as by a launcher of the mail commands.
 BECOME = """import posix, sys
-package, uid, gid = sys.argv[1:4]
-del sys.argv[1:4]
+package, uid, gid, bundle = sys.argv[1:5]
+del sys.argv[1:5]
 posix.setgroups([])
 posix.setresgid(*[int(gid)] * 3)
 posix.setresuid(*[int(uid)] * 3)
 sys.path.insert(0, package)
+try:
+    path = package.replace("%", "%%") + "/sendmail_py/__pycache__/bundle-%s."
+    path += sys.implementation.cache_tag + ".pyc"
+    with open(path % bundle, "rb") as file:
+        octets = file.read()
+    magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+    if octets.startswith(magic):
+        import marshal
+        body, *first = marshal.loads(octets[len(magic):])
+        space = {"__name__": "sendmail_py.commands.preload"}
+        exec(body, space)
+        space["begin"](magic, path, package + "/sendmail_py", *first)
+except (OSError, EOFError, TypeError, ValueError):
+    pass
 """
 READER = "from sendmail_py.shared import reader; reader.main()"
+READER_BUNDLE = "reader"
+COMMAND_BUNDLE = "start"
 MOST_READERS = 32  # at a time
 LAST_WORDS = 2.0  # seconds that a reader has to end when its relay has let go of it
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
@@ -99,7 +115,7 @@ class Seats:
 def start_reader(owner: Owner, end: int) -> subprocess.Popen[bytes]:
     """A fresh interpreter with the owner's rights and nothing of ours but its end of the socket pair."""
     return subprocess.Popen(  # noqa: S603 (our own interpreter and code)
-        as_owner(owner.uid, READER),
+        as_owner(owner.uid, READER_BUNDLE, READER),
         stdin=end,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -110,8 +126,11 @@ def start_reader(owner: Owner, end: int) -> subprocess.Popen[bytes]:
     )
 
 
-def as_owner(uid: int, code: str, *arguments: str) -> list[str]:
-    """The command line of an interpreter that has that user's rights before it reads anything of ours."""
+def as_owner(uid: int, bundle: str, code: str, *arguments: str) -> list[str]:
+    """The command line of an interpreter that has that user's rights before it reads anything of ours.
+
+    bundle  the one that holds the modules of the code
+    """
     return [
         sys.executable,
         "-IS",
@@ -120,5 +139,6 @@ def as_owner(uid: int, code: str, *arguments: str) -> list[str]:
         PACKAGE,
         str(uid),
         str(rights.group_of(uid)),
+        bundle,
         *arguments,
     ]

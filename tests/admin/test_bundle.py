@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import sendmail_py
 from sendmail_py.admin import bundle, launcher
 from sendmail_py.commands import dispatch
+from sendmail_py.shared import seats
 
 PACKAGE = Path(sendmail_py.__file__ or "").parent
 
@@ -73,6 +75,39 @@ def test_without_a_bundle_everything_works(copy: Path) -> None:
     """It is for speed alone."""
     os.unlink(bundle.path_of(str(copy), "start"))
     assert version(copy) == f"sendmail_py {sendmail_py.__version__}\n"
+
+
+LATER = {
+    "relay": ["sendmail_py.commands.dispatch", "sendmail_py.commands.queue_run", "sendmail_py.relay.flush"],
+    "shared": ["sendmail_py.commands.dispatch", "sendmail_py.commands.queue_run", "sendmail_py.shared.start"],
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_what_a_run_loads_later_stands_on_what_is_there(name: str) -> None:
+    """Together the bundles hold each module once, and after those that it imports."""
+    seen: list[str] = []
+    known: set[str] = set()
+    for module in LATER[name]:
+        seen += bundle.order(str(PACKAGE), module, known)
+    assert len(seen) == len(set(seen))
+    assert seen[-1] == LATER[name][-1]
+
+
+def test_a_reader_takes_its_modules_from_its_bundle(copy: Path) -> None:
+    """With its first words, which are no launcher's, and also when nothing is right with the bundle."""
+    path = Path(bundle.path_of(str(copy), "reader"))
+    words = [sys.executable, "-IS", "-c", seats.BECOME.replace("posix.setgroups([])", "")]
+    words[-1] += "from sendmail_py.shared import reader; print(reader.__spec__.loader)"
+    words += [str(copy.parent), str(os.getuid()), str(os.getgid()), "reader"]
+    run = partial(subprocess.run, words, capture_output=True, check=True, text=True)
+    assert run().stdout == "None\n"
+    octets = path.read_bytes()
+    path.write_bytes(octets[:9000])
+    assert "SourceFileLoader" in run().stdout
+    path.write_bytes(octets)
+    (copy / "mail" / "address.py").touch()
+    assert "SourceFileLoader" in run().stdout
 
 
 def test_only_what_nobody_reads_at_run_time_is_left_out() -> None:
