@@ -171,21 +171,32 @@ class Window:
         """Read all replies to a transaction, then judge it."""
         replies: list[Reply] = yield Replies([*flight.expects(), END])
         end = replies.pop()
-        self.answer(flight, replies)
+        try:
+            self.answer(flight, replies)
+        except LoginFault:
+            flight.transaction.keep(end)
+            raise
         yield from self.finish(flight.transaction, end)
 
     def answer(self, flight: Flight, replies: list[Reply]) -> None:
-        """What the replies to RSET, MAIL and every RCPT mean."""
+        """What the replies to RSET, MAIL and every RCPT mean; all are heard before a LoginFault leaves."""
         if flight.reset:
             smtp.require(RSET, replies.pop(0))
         smtp.answer_mail(flight.transaction, replies[0])
+        missing: LoginFault | None = None
         for n, reply in zip(flight.asked, replies[1:], strict=True):
-            flight.transaction.answer_rcpt(n, reply)
+            try:
+                flight.transaction.answer_rcpt(n, reply)
+            except LoginFault as fault:
+                missing = missing or fault
+        if missing is not None:
+            raise missing
 
     def finish(self, new: Transaction, end: Reply) -> Dialogue[None]:
         """The reply to the last chunk, which decides about everybody who was accepted."""
         if end.go_ahead or (end.positive and not new.open()):
             raise ProtocolFault(f"unexpected reply: {end.text} (in reply to {transaction.END})", end)
+        smtp.require_login(transaction.END, end)
         self.is_clean = end.positive
         new.judge(transaction.END, end)
         yield Judged(new)

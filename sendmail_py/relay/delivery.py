@@ -234,11 +234,18 @@ class Delivery:
             elif doubts:
                 self.claim.mark(self.certain(doubts), sync=False)
             if tries:
-                self.claim.defer(tries)
+                self.remember(tries)
         finally:  # what the server said is known even if the disk does not take it
             for index, one in found.items():
                 self.counts[one.kind] += 1
                 log(self.claim.queue_id, self.claim.envelope, index, one, via, now)
+
+    def remember(self, tries: dict[int, Try]) -> None:
+        """The attempts, beside the message: they may be lost, so a full disk holds nobody else's mail."""
+        try:
+            self.claim.defer(tries)
+        except OSError as error:
+            maillog.warning(f"{self.claim.queue_id}: cannot write the tries file: {error.strerror}")
 
     def counts_as_try(self, one: Outcome) -> bool:
         """Whether the spool remembers this attempt: not what the smart host's load decided."""

@@ -55,6 +55,7 @@ class Session:
         "in_hand",
         "judged",
         "line",
+        "lost",
         "name",
         "outbox",
         "outstanding",
@@ -89,6 +90,7 @@ class Session:
         self.in_hand: list[Transaction] = []
         self.waited = 0.0
         self.judged = 0
+        self.lost: TransportFault | None = None  # the connection, but replies that came before still count
         self.handlers: dict[type, Callable[..., object]] = {
             actions.Write: self.write,
             actions.Expect: self.expect,
@@ -167,10 +169,19 @@ class Session:
             self.check_nothing_said()
         patience = PATIENCE_AT_END if action is actions.END else 1
         self.flush()
+        if self.lost is not None:
+            return self.last_reply(self.lost)
         self.backlog.prepare()
         began = time.monotonic()
         reply = self.receive(began + self.timeout * patience)
         self.waited += time.monotonic() - began
+        return reply
+
+    def last_reply(self, lost: TransportFault) -> Reply:
+        """What the server said before it hung up: the fault waits until that is used up."""
+        reply = self.reader.take()
+        if reply is None:
+            raise lost
         return reply
 
     def content(self, action: actions.Content) -> None:
@@ -252,7 +263,7 @@ class Session:
 
     def next_transaction(self, action: actions.Next) -> Transaction | None:
         """From the backlog into our hands."""
-        following = self.backlog.next_transaction()
+        following = self.backlog.next_transaction() if self.lost is None else None
         if following is not None:
             self.in_hand.append(following)
         return following
@@ -290,8 +301,11 @@ class Session:
     # --- buffers ---
 
     def flush(self) -> None:
-        """Send what is buffered."""
-        self.send()
+        """Send what is buffered; that the connection is lost is told when the last reply has been read."""
+        try:
+            self.send()
+        except TransportFault as fault:
+            self.lost = self.lost or fault
         self.outbox.deadline = 0.0
 
     def send(self, heard: Callable[[bytes], None] | None = None) -> None:

@@ -124,6 +124,12 @@ def require(expect: Expect, reply: Reply) -> None:
         raise RefusedFault(f"refused: {reply.text} (in reply to {expect.phase})", reply)
 
 
+def require_login(phase: str, reply: Reply) -> None:
+    """LoginFault when a reply complains about the session (RFC 4954 6), and not about the message."""
+    if trouble.is_login_missing(reply):
+        raise LoginFault(f"login missing: {reply.text} (in reply to {phase})", reply)
+
+
 def closing() -> Dialogue[None]:
     """QUIT (RFC 5321 4.1.1.10)."""
     yield from ask(b"QUIT", QUIT)
@@ -192,8 +198,7 @@ def stepwise(server: Server, new: Transaction, ending: Transaction | None, reset
 
 def answer_mail(new: Transaction, reply: Reply) -> None:
     """A refused MAIL decides about everybody, unless it says that it is the login that is missing."""
-    if trouble.is_login_missing(reply):
-        raise LoginFault(f"login missing: {reply.text} (in reply to {transaction.MAIL})", reply)
+    require_login(transaction.MAIL, reply)
     if reply.go_ahead:
         raise ProtocolFault(f"unexpected reply: {reply.text} (in reply to {transaction.MAIL})")
     new.mail_accepted = reply.positive
@@ -205,8 +210,8 @@ def answer_data(new: Transaction, reply: Reply) -> bool:
     """Whether the server waits for the content; a refusal decides about the accepted recipients."""
     if reply.positive:
         raise ProtocolFault(f"unexpected reply: {reply.text} (in reply to {transaction.DATA})")
-    if new.open() and trouble.is_login_missing(reply):
-        raise LoginFault(f"login missing: {reply.text} (in reply to {transaction.DATA})", reply)
+    if new.open():
+        require_login(transaction.DATA, reply)
     if not reply.go_ahead:
         new.judge(transaction.DATA, reply)
     return reply.go_ahead
@@ -234,6 +239,8 @@ def end_of_data(server: Server, ending: Transaction | None) -> Dialogue[None]:
         reply = yield END
         if reply.go_ahead:
             raise ProtocolFault(f"unexpected reply: {reply.text} (in reply to {transaction.END})")
+        if not server.lmtp:  # where others may have the message by now
+            require_login(transaction.END, reply)
         if server.lmtp and n != ending.open()[-1]:
             ending.verdicts[n] = transaction.Verdict(transaction.END, reply)
         else:

@@ -155,6 +155,12 @@ class Transaction:
         self.verdicts = [verdict if one is None else one for one in self.verdicts]
         self.stage = JUDGED
 
+    def keep(self, end: Reply) -> None:
+        """The login was missing for some recipients; those who were accepted may have the message."""
+        if end.positive:
+            for n in self.accepted:
+                self.verdicts[n] = self.verdicts[n] or Verdict(END, end)
+
     def answer_rcpt(self, n: int, reply: Reply) -> None:
         """The reply to the RCPT of position `n`; one that follows a refused MAIL says nothing.
 

@@ -104,8 +104,7 @@ class Connection:
                 self.wait(select.POLLIN if reading else select.POLLIN | select.POLLOUT, deadline)
                 self.hear(heard)
             except OSError as error:
-                with contextlib.suppress(TransportFault):
-                    self.hear(heard)  # a last word of the server, if there is one
+                self.hear_out(heard)
                 raise self.lost(error) from None
 
     def hear(self, heard: Callable[[bytes], None]) -> None:
@@ -113,6 +112,12 @@ class Connection:
         octets = self.try_receive()
         if octets:
             heard(octets)
+
+    def hear_out(self, heard: Callable[[bytes], None]) -> None:
+        """All that a server said before it hung up."""
+        with contextlib.suppress(TransportFault):
+            while (octets := self.try_receive()) is not None:
+                heard(octets)
 
     def receive(self, deadline: float) -> bytes:
         """At least one octet."""

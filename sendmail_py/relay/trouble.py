@@ -4,7 +4,7 @@ The smart host's trouble is never the message's fault:
 
     anything before MAIL     the smart host's fault, no message is touched (an exception of faults.py)
     421                      the server closes: the session ends
-    530, 535, 538            the login is missing: the smart host's fault, also in reply to RCPT or DATA
+    530, 535, 538            the login is missing: the smart host's fault, whatever it answers
     other 4yz, 5yz           the tables below
     connection lost          before the content nothing happened; in the content: deferred; after the final
                              dot: deferred, answer unknown, the only place where a message can arrive twice
@@ -96,6 +96,8 @@ def judge(verdict: Verdict) -> Outcome:
         return Outcome(DEFERRED, status, text, THROTTLED if is_throttling(reply) else "")
     if phase == transaction.MAIL:
         return refused_sender(reply, status, text)
+    if is_login_missing(reply):
+        return Outcome(DEFERRED, "4" + (reply.enhanced or "5.7.0")[1:], f"login missing: {text}")
     if is_breach(verdict):
         return Outcome(DEFERRED, "4" + (reply.enhanced or "5.5.0")[1:], f"out of step: {text}")
     return Outcome(PERMANENT[phase], status, text)

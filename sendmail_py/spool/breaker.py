@@ -102,7 +102,8 @@ def read(directory: str) -> dict[str, Pause]:
     for line in lines[1:] if lines[0] == VERSION else []:
         fields = line.split("\t")
         try:
-            pauses[fields[0]] = Pause(*map(tries.number, fields[1:4]), reason=fields[4])
+            until, count, since = map(tries.number, fields[1:4])
+            pauses[fields[0]] = Pause(until, count, since, fields[4])
         except (ValueError, IndexError):
             continue
     return pauses

@@ -203,7 +203,9 @@ class Claim:
                 durable.discard(self.folder, name)
 
     def move(self, other: int, suffix: str = FAILED_TRIES) -> str:
-        """To failed/, with its tries; returns its id there. A different message that has the id keeps it.
+        """To failed/, with its tries, if the disk takes them; returns its id there.
+
+        A different message that has the id keeps it.
 
         Or from there back: `other` is then the descriptor of queue/ and `suffix` that of a due time.
         """
@@ -212,7 +214,10 @@ class Claim:
             name = f"{int(name, 16) + 1:012X}"
         posix.rename(self.queue_id, name, src_dir_fd=self.folder, dst_dir_fd=other)
         if self.tries:
-            durable.replace(other, name + suffix, tries.encode(self.tries), f".{name}.tries")
+            try:
+                durable.replace(other, name + suffix, tries.encode(self.tries), f".{name}.tries")
+            except OSError:
+                durable.discard(other, f".{name}.tries")
         self.tidy()
         self.release()
         return name

@@ -10,6 +10,7 @@ import posix
 
 from sendmail_py.errors import printable
 from sendmail_py.spool import durable
+from sendmail_py.spool.tries import number
 
 VERSION = "sendmail-py refused senders 1"
 
@@ -68,7 +69,7 @@ def read(directory: str) -> Refusals:
     for line in lines[1:] if lines[0] == VERSION else []:
         fields = line.split("\t")
         try:
-            until, count, since = [int(field) for field in fields[2:5]]
+            until, count, since = map(number, fields[2:5])
             found[fields[0], fields[1]] = Refusal(until, count, since, fields[5], fields[6])
         except (ValueError, IndexError):
             continue

@@ -11,7 +11,7 @@ from sendmail_py.spool import durable
 
 VERSION = "sendmail-py tries 1"
 WHOLE_MESSAGE = -1
-LATEST = 1 << 33  # seconds since the epoch; what is later was never written by us, and no calendar has it
+LATEST = 1 << 33  # seconds since the epoch; what is later was never written by us, and few calendars have it
 MOST_UNKNOWN = 3  # answers lost in a row; after that a person decides
 
 
@@ -56,6 +56,11 @@ def is_due(due: float, now: float, longest: float) -> bool:
     return not now < due <= now + longest + 1
 
 
+def number(text: str) -> int:
+    """A count or a time (seconds) from a small file; one that nobody wrote becomes the nearest possible."""
+    return max(-LATEST, min(int(text), LATEST))
+
+
 def file_name(queue_id: str, tries: dict[int, Try]) -> str:
     """`ID.NEXT` for the earliest of the next tries."""
     due = min([one.next for one in tries.values()], default=0)
@@ -81,10 +86,9 @@ def decode(octets: bytes) -> dict[int, Try]:
         for line in lines[1:]:
             fields = line.split("\t")
             try:
-                index, count, due, last = [int(field) for field in fields[:4]]
+                index, count, due, last = map(number, fields[:4])
                 smarthost, status, reply = fields[4:7]
-                unknown, waited = [int(field) for field in fields[7:9]] or (0, 0)
-                due, last = min(due, LATEST), min(last, LATEST)
+                unknown, waited = [number(field) for field in fields[7:9]] or (0, 0)
                 tries[index] = Try(count, due, last, smarthost, status, reply, unknown, waited)
             except (ValueError, TypeError):
                 continue

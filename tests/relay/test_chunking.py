@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from sendmail_py.relay import chunking
+from sendmail_py.relay import chunking, transaction
 from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import EarlyReplyFault, RefusedFault, TransportFault
 
@@ -195,6 +195,54 @@ def test_what_is_in_flight_when_the_line_breaks_is_answer_unknown(tmp_path: Path
     assert received(host) == names[:2]
     assert world.log.count("answer unknown") == 4
     assert len(world.queued()) == 4
+
+
+class Hangup(FakeLine):
+    """Says `last` and hangs up when it is written to for the second time."""
+
+    def __init__(self, first: bytes, last: bytes) -> None:
+        super().__init__(first)
+        self.last = last
+
+    def send(self, octets: bytes, deadline: float, heard: Callable[[bytes], None]) -> None:
+        """The first write goes through."""
+        if self.sends:
+            heard(self.last)
+            raise TransportFault("lost connection")
+        super().send(octets, deadline, heard)
+
+
+def test_what_was_answered_before_the_line_broke_counts() -> None:
+    taken = b"250 mail\r\n250 rcpt\r\n250 taken\r\n"
+    line = Hangup(taken, (b"250 reset\r\n" + taken) * (chunking.MOST_MESSAGES - 1))
+    player, mail = made(line, *["<a@x.example> <b@y.example>"] * (chunking.MOST_MESSAGES + 4))
+    with pytest.raises(TransportFault, match="lost connection"):
+        player.play(chunking.relay(SERVER))
+    assert len(mail.results) == chunking.MOST_MESSAGES
+    assert [one.stage for one in player.in_hand] == [transaction.OFFERED]
+
+
+def test_a_login_that_is_missing_for_one_keeps_what_the_others_got(tmp_path: Path) -> None:
+    replies: dict[bytes, Action | list[Action]] = {b"RCPT TO:<b@": [b"530 5.7.0 log in", None]}
+    with smarthost(extensions=CHUNKING, replies=replies) as host:
+        world = World.beside(tmp_path, host)
+        world.put(b"a@y.example", b"b@y.example", b"c@y.example")
+        assert world.flush().delivered == 2
+        assert [list(one) for one in world.queued().values()] == [[b"b@y.example"]]
+        assert world.flush(force=True).delivered == 1
+    assert sorted(received(host)) == [b"a@y.example", b"b@y.example", b"c@y.example"]
+
+
+@pytest.mark.parametrize("extensions", [USUAL_EXTENSIONS, CHUNKING], ids=["data", "chunks"])
+def test_a_login_that_is_missing_at_the_end_is_the_smart_hosts_fault(
+    extensions: tuple[str, ...], tmp_path: Path
+) -> None:
+    with smarthost(extensions=extensions, replies={b".": [b"530 5.7.1 not authenticated", None]}) as host:
+        world = World.beside(tmp_path, host)
+        world.put(b"a@y.example")
+        assert world.flush().failed == 0
+        assert world.paused()
+        assert world.flush(force=True).delivered == 1
 
 
 def test_what_stands_behind_a_421_is_sent_again_at_once(tmp_path: Path) -> None:

@@ -505,6 +505,48 @@ def test_a_full_disk_stops_the_run_instead_of_sending_twice(
     assert "status=sent" in world.log
 
 
+def no_room(*arguments: object, **keywords: object) -> None:
+    """In place of durable.replace: no new file can be written."""
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("reply", [b"450 4.2.0 later", b"550 5.1.1 unknown"])
+def test_a_full_disk_holds_nobody_elses_mail(
+    reply: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with smarthost(replies={b"RCPT TO:<bad": reply}) as host:
+        world = World.beside(tmp_path, host)
+        for n in range(3):
+            world.put(b"bad%d@y.example" % n)
+            world.put(b"good%d@y.example" % n)
+        monkeypatch.setattr(durable, "replace", no_room)
+        assert world.flush().delivered == 3
+        monkeypatch.undo()
+    assert len(world.queued() | world.failed()) == 3
+
+
+def test_a_full_disk_keeps_no_mail_from_the_next_smart_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with smarthost(replies={b"greeting": b"421 go away"}) as one, smarthost() as two:
+        tables = [
+            {"name": host.name + str(host.port), "port": host.port, "tls": "none"} for host in (one, two)
+        ]
+        world = World(tmp_path, *tables)
+        world.put(b"r@y.example")
+        monkeypatch.setattr(durable, "replace", no_room)
+        assert world.flush().delivered == 1
+
+
+def test_a_full_disk_and_a_refused_sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with smarthost(replies={b"MAIL FROM:<bad@": b"550 5.7.1 not you"}) as host:
+        world = World.beside(tmp_path, host)
+        world.put(b"a@y.example", sender=b"bad@x.example")
+        world.put(b"b@y.example")
+        monkeypatch.setattr(durable, "replace", no_room)
+        assert world.flush().delivered == 1
+
+
 def test_without_a_smart_host_nothing_is_touched(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.put(b"r@y.example")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sendmail_py.spool import breaker
+from sendmail_py.spool import breaker, durable
 from sendmail_py.spool.breaker import Breaker, Pause
+from sendmail_py.spool.tries import LATEST
 
 
 def facts(pause: Pause | None) -> tuple[int, int, int, str] | None:
@@ -42,6 +43,22 @@ def test_a_reason_stays_one_line(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_no_pause(text: str, tmp_path: Path) -> None:
     (tmp_path / "pauses").write_text(text)
     assert breaker.read(str(tmp_path)) == {}
+
+
+def test_a_time_that_no_clock_shows_ends_within_the_calendar(tmp_path: Path) -> None:
+    (tmp_path / "pauses").write_text(f"{breaker.VERSION}\nisp\t{'9' * 400}\t{'9' * 400}\t-{'9' * 400}\tx\n")
+    found = breaker.read(str(tmp_path))["isp"]
+    assert (found.until, found.count, found.since) == (LATEST, LATEST, -LATEST)
+
+
+def test_a_full_disk_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "replace", full)
+    known = Breaker(str(tmp_path))
+    known.set("isp", Pause(1, 1, 1, "x"))
+    assert known.get("isp") is not None
 
 
 def test_no_spool_is_no_pause(tmp_path: Path) -> None:

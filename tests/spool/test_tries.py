@@ -46,7 +46,7 @@ def test_the_name_says_when_the_first_is_due() -> None:
     assert tries.file_name(ID, {0: Try(1, -5, 1, "", "", "")}) == f"{ID}.00000000"
 
 
-numbers = st.integers(0, 1 << 40)
+numbers = st.integers(0, tries.LATEST)
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12)
 times = st.integers(0, tries.LATEST)
 attempts = st.builds(Try, numbers, times, times, words, words, words, numbers, numbers)
@@ -80,6 +80,15 @@ def test_a_line_that_cannot_be_read_is_left_out(line: str, known: bool) -> None:
     good = "7\t1\t2\t3\tisp\t4.0.0\tbusy\t0\t0"
     found = tries.decode(f"{tries.VERSION}\n{line}\n{good}\n".encode())
     assert sorted(found) == ([0, 7] if known else [7])
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "-" + "9" * 400])
+@pytest.mark.parametrize("field", [1, 2, 3, 7, 8])
+def test_a_number_that_nobody_wrote_is_one_that_can_be_reckoned_with(digits: str, field: int) -> None:
+    fields = ["0", "1", "2", "3", "isp", "4.0.0", "busy", "0", "0"]
+    fields[field] = digits
+    one = tries.decode(f"{tries.VERSION}\n{chr(9).join(fields)}\n".encode())[0]
+    assert max(map(abs, (one.tries, one.next, one.last, one.unknown, one.waited))) == tries.LATEST
 
 
 def test_another_version_counts_as_lost() -> None:

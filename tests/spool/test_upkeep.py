@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 from sendmail_py.spool import refused, upkeep
 from sendmail_py.spool.refused import Refusal
+from sendmail_py.spool.tries import LATEST
 
 NOW = 1_795_503_909.0
 
 
 def at(folder: Path, name: str, seconds: float) -> None:
     upkeep.touch(str(folder / name), NOW + seconds)
+
+
+def test_a_refusal_with_a_time_that_no_clock_shows_can_be_reckoned_with(tmp_path: Path) -> None:
+    (tmp_path / "refused").write_text(f"{refused.VERSION}\nisp\ta@x\t{'9' * 400}\t1\t-{'9' * 400}\t0\tno\n")
+    found = refused.read(str(tmp_path))["isp", "a@x"]
+    assert (found.until, found.since) == (LATEST, -LATEST)
 
 
 @pytest.mark.parametrize(
