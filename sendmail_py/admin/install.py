@@ -9,6 +9,7 @@ first is written.
 from __future__ import annotations
 
 import compileall
+import contextlib
 import errno
 import importlib.util
 import os
@@ -20,7 +21,7 @@ import sys
 import click
 
 import sendmail_py
-from sendmail_py.admin import bundle, launcher, layout, setting, system, timers, units
+from sendmail_py.admin import bundle, launcher, layout, lock, setting, system, timers, units
 from sendmail_py.admin.debian import Package
 from sendmail_py.admin.steps import Entry, Step
 from sendmail_py.admin.tree import Tree
@@ -109,6 +110,12 @@ def install_system(root: str, method: str, timer: str, force: bool, yes: bool, d
     """The whole of it: see system.py."""
     tree = Tree(os.path.abspath(root))
     refuse_ordinary_user(tree, dry_run)
+    with contextlib.nullcontext() if dry_run else lock.held(tree):
+        install_tree(tree, method, timer, force, yes, dry_run)
+
+
+def install_tree(tree: Tree, method: str, timer: str, force: bool, yes: bool, dry_run: bool) -> None:
+    """What is wanted, step by step."""
     interpreter = system_interpreter()
     wanted = system.Wanted(tree, package_folder(), interpreter)
     wanted.method = method or system.method_for(tree)

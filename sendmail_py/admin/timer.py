@@ -11,7 +11,7 @@ import subprocess
 
 import click
 
-from sendmail_py.admin import layout, system, timers, units
+from sendmail_py.admin import layout, lock, system, timers, units
 from sendmail_py.admin.tree import Tree
 from sendmail_py.errors import NotPermittedError, UnavailableError, UsageError, printable
 from sendmail_py.policy import homes
@@ -47,7 +47,8 @@ def install(kind: str | None, user: bool, sendmail: str | None) -> None:
         chosen = kind or timers.kind_for(tree)
         if chosen == "none":
             raise UnavailableError("neither cron nor systemd is here; call `sendmail -q` by other means")
-        system.set_timer(tree, timers.steps(tree, chosen), click.echo)
+        with lock.held(tree):
+            system.set_timer(tree, timers.steps(tree, chosen), click.echo)
         return
     flush = user_command(sendmail)
     remove_user()
@@ -65,7 +66,9 @@ def remove(user: bool) -> None:
         remove_user()
         click.echo("nothing flushes your queue now")
     else:
-        system.set_timer(live_tree(), [], click.echo)
+        tree = live_tree()
+        with lock.held(tree):
+            system.set_timer(tree, [], click.echo)
 
 
 @timer.command()

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from sendmail_py.admin import debian, layout, mailers, manifest, setting, system
+from sendmail_py.admin import debian, layout, lock, mailers, manifest, setting, system
 from sendmail_py.admin.manifest import Manifest
 from sendmail_py.admin.tree import Tree
 from sendmail_py.errors import NotPermittedError, UnavailableError, UsageError, printable
@@ -25,11 +25,17 @@ def uninstall(root: str, purge: bool, yes: bool, dry_run: bool) -> None:
     tree = Tree(os.path.abspath(root))
     if tree.is_live and os.geteuid() != 0 and not dry_run:
         raise NotPermittedError("only root can do this")
-    known = found(tree)
     if dry_run:
-        for record in reversed(known.records):
+        for record in reversed(found(tree).records):
             click.echo(f"would undo: {record['kind']} {printable(record['path'])}")
         return
+    with lock.held(tree):
+        undo(tree, purge, yes)
+
+
+def undo(tree: Tree, purge: bool, yes: bool) -> None:
+    """Everything, after asking."""
+    known = found(tree)
     mail = sum(mailers.own(tree))
     if mail:
         agree(mail, purge, yes)
