@@ -52,6 +52,9 @@ DOORS = {
     ("relay.senders", "sendmail_py.relay.renewal"),  # only when the rules changed since a refusal
     ("relay.backlog", "sendmail_py.relay.coalesce"),  # only with queue.coalesce
     ("relay.backlog", "sendmail_py.relay.smarthost"),  # only for smart hosts that are for some senders
+    ("relay.credentials", "sendmail_py.relay.password_command"),  # only with a password_command
+    ("relay.flush", "sendmail_py.relay.local"),  # only where aliases may name folders or programs
+    ("relay.sessions", "sendmail_py.relay.sinks"),  # only for what takes mail in place of a server
     ("relay.backlog", "sendmail_py.spool.absorb"),  # only when a flush died while it made a digest
     ("relay.opening", "sendmail_py.relay.dane"),  # only when DNS is asked about certificates
     ("commands.mailq", "sendmail_py.spool.absorb"),  # only when a flush died while it made a digest
@@ -77,7 +80,7 @@ COSTLY_ONLY_IN: dict[str, set[str]] = {
     "socket": {"relay.dialing", "relay.transport"},
     "_socket": {"shared.frames"},
     "ssl": {"relay.transport", "relay.tls"},
-    "subprocess": {"relay.credentials", "relay.program", "shared.asking", "shared.seats", "admin"},
+    "subprocess": {"relay.password_command", "relay.program", "shared.asking", "shared.seats", "admin"},
     "click": {"admin"},
     "platformdirs": {"admin"},
 }

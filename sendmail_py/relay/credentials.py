@@ -1,4 +1,4 @@
-"""User and password of a smart host; one of two modules that start a process.
+"""User and password of a smart host.
 
 Guarantees: a password is read when a session needs it and never before; it leaves this module inside a
 sasl.Login, which does not print; no fault, log line or child process gets to see it.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import time
 
 from sendmail_py import maillog
 from sendmail_py.errors import printable
-from sendmail_py.relay import hurry
-from sendmail_py.relay.faults import LoginFault, StoppedFault
+from sendmail_py.relay.faults import LoginFault
 from sendmail_py.relay.hurry import NEVER, Hurry
 from sendmail_py.relay.sasl import Login
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
 
 LONGEST = 4096  # octets of a password
-PATIENCE = 60.0  # seconds for password_command
 # What a password command may need of our environment; secrets can stand in any other variable.
 PASSED_ON = (
     "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "GPG_AGENT_INFO", "HOME", "LANG", "LOGNAME", "PATH",
@@ -46,7 +42,7 @@ def login(setting: SmartHost, environ: Mapping[str, str], stop: Hurry = NEVER) -
         if getattr(setting, key):
             try:
                 password = read(setting, environ, stop)
-            except (OSError, ValueError, subprocess.SubprocessError) as error:
+            except (OSError, ValueError) as error:
                 raise LoginFault(f"smart host {setting.name}: {key}: {reason(error)}") from None
             return Login(setting.user.encode("utf-8", "surrogateescape"), password)
     raise LoginFault(f"smart host {setting.name}: user is set, but no password")
@@ -67,10 +63,6 @@ def reason(error: Exception) -> str:
     """Why a password cannot be read; never what was read or printed."""
     if isinstance(error, OSError):
         return printable(f"{error.filename or ''}: {error.strerror}".lstrip(": "))
-    if isinstance(error, subprocess.TimeoutExpired):
-        return f"the command did not end within {PATIENCE:.0f} seconds"
-    if isinstance(error, subprocess.CalledProcessError):
-        return f"the command failed (exit status {error.returncode})"
     return str(error)
 
 
@@ -96,36 +88,10 @@ def from_environment(setting: SmartHost, environ: Mapping[str, str], stop: Hurry
 
 
 def from_command(setting: SmartHost, environ: Mapping[str, str], stop: Hurry) -> bytes:
-    """First line that a command prints; no shell, no input, nothing of its errors is shown."""
-    running = subprocess.Popen(  # noqa: S603 (the owner of the configuration names the command)
-        setting.password_command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment(environ),
-    )
-    with running:
-        try:
-            printed = heard(running, time.monotonic() + PATIENCE, stop)
-        except BaseException:
-            running.kill()
-            raise
-    if running.returncode:
-        raise subprocess.CalledProcessError(running.returncode, setting.password_command)
-    return first_line(printed)
+    """First line that a command prints."""
+    from sendmail_py.relay import password_command  # noqa: PLC0415 (a named door: processes take 15 ms)
 
-
-def heard(running: subprocess.Popen[bytes], until: float, stop: Hurry) -> bytes:
-    """What a command printed, until `until` (monotonic seconds); TimeoutExpired, StoppedFault."""
-    while True:
-        left = until - time.monotonic()
-        try:
-            return running.communicate(timeout=left if stop.over else min(left, hurry.MOMENT))[0]
-        except subprocess.TimeoutExpired:
-            if stop():
-                raise StoppedFault("the run was asked to end") from None
-            if left <= hurry.MOMENT:
-                raise
+    return first_line(password_command.run(setting.password_command, environment(environ), stop))
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import time
 from sendmail_py import maillog
 from sendmail_py.errors import printable
 from sendmail_py.policy import identity
-from sendmail_py.relay import local, outcome, sender_domains, trouble
+from sendmail_py.relay import outcome, sender_domains, trouble
 from sendmail_py.relay.backlog import Backlog, Rules
 from sendmail_py.relay.faults import ContentFault, Fault, RefusedFault, StoppedFault
 from sendmail_py.relay.in_hand import InHand
@@ -101,7 +101,7 @@ def run(
     """
     maillog.keep_open()
     rules = Rules(config.queue, clock, random, only, force)
-    usable = find_usable(config, spool.directory, rules) + local.settings(config)
+    usable = find_usable(config, spool.directory, rules) + this_machine(config)
     if not usable:
         return rest(config, spool.directory)
     in_hand = InHand(Backlog(spool, usable, rules, config), limit, seen)
@@ -127,6 +127,15 @@ def opener(
 ) -> Opener:
     """What opens sessions; `directory` is where servers are remembered, `keys` what was read in advance."""
     return Opener(identity.host(config).helo, Servers(directory), trace, keys)
+
+
+def this_machine(config: Config) -> list[SmartHost]:
+    """What stands for this machine among the smart hosts, if mail is delivered here."""
+    if not (config.aliases.maildir or config.aliases.agents):
+        return []
+    from sendmail_py.relay import local  # noqa: PLC0415 (a named door: most mail goes to a server)
+
+    return local.settings(config)
 
 
 def find_usable(config: Config, directory: str, rules: Rules) -> list[SmartHost]:

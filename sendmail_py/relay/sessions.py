@@ -15,7 +15,8 @@ import threading
 import time
 
 from sendmail_py import maillog
-from sendmail_py.relay import chunking, commands, local, maildir, program, smtp
+from sendmail_py.mail import address
+from sendmail_py.relay import chunking, commands, hurry, smtp
 from sendmail_py.relay.delivery import Via, domain_of
 from sendmail_py.relay.ehlo import Server
 from sendmail_py.relay.faults import Fault
@@ -111,9 +112,10 @@ class Sessions:
         began = time.monotonic()
         fault: Fault | None = None
         try:
-            sink = local_sink(self.setting)
-            if sink is not None:
-                channel.hand_over(sink)
+            if self.setting.transport or self.setting.command:
+                from sendmail_py.relay import sinks  # noqa: PLC0415 (a named door: most mail goes to a server)
+
+                channel.hand_over(sinks.sink_for(self.setting))
             else:
                 session, server = self.opener.reach(self.setting, channel)
                 self.cost = time.monotonic() - began
@@ -136,11 +138,13 @@ class Sessions:
             return
         ahead = self.mail.left() * self.waited / self.settled / n
         if ahead / (n + 1) > WORTH * self.cost:
-            thread = threading.Thread(target=self.beside, name=f"session {n + 1}", daemon=True)
-            self.threads.append(thread)
             self.live += 1
             self.knocking = True
-            thread.start()
+            thread = hurry.begin(self.beside, f"session {n + 1}")
+            if thread is None:
+                self.live, self.knocking, self.most = n, False, n
+                return
+            self.threads.append(thread)
 
     def beside(self) -> None:
         """A session beside others; when it fails they go on."""
@@ -150,15 +154,6 @@ class Sessions:
                 maillog.notice(f"smart host {self.setting.name}: {fault}; {self.live} sessions go on")
         except BaseException as error:  # told by `serve`, in the thread that began all this
             self.broken = error
-
-
-def local_sink(setting: SmartHost) -> Sink | None:
-    """What takes the mail in place of a server."""
-    if local.is_local(setting):
-        return local.Local(setting)
-    if setting.transport:
-        return maildir.Maildir(setting)
-    return program.Program(setting) if setting.command else None
 
 
 class Channel:
@@ -219,7 +214,7 @@ class Channel:
         self.via = Via(self.sessions.setting.name, sink.name)
         self.most_recipients = sink.most_recipients
         while (new := self.next_transaction()) is not None:
-            if not local.is_local(self.sessions.setting):  # there what it is for is no address
+            if self.sessions.setting.transport != address.HERE:  # there what it is for is no address
                 commands.refuse_unfit(LOCAL, new)
             try:
                 if new.open():

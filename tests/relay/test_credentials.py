@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sendmail_py import maillog
-from sendmail_py.relay import credentials
+from sendmail_py.relay import credentials, password_command
 from sendmail_py.relay.faults import LoginFault
 
 from relay.flushing import setting
@@ -127,7 +127,7 @@ def test_a_command_that_fails_is_a_fault(command: list[str], word: str) -> None:
 
 
 def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials, "PATIENCE", 0.2)
+    monkeypatch.setattr(password_command, "PATIENCE", 0.2)
     assert "did not end" in fault(password_command=["sleep", "30"])
 
 
