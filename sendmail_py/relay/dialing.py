@@ -12,7 +12,6 @@ import itertools
 import os
 import select
 import socket
-import threading
 import time
 from collections import deque
 
@@ -251,8 +250,9 @@ def resolve(host: str, port: int, timeout: float, stop: Hurry = NEVER) -> list[A
             socket.inet_pton(family, literal)
             return [(family, (literal, port))]
     answers: list[list[Address] | TransportFault] = []
-    thread = threading.Thread(target=look_up, args=(host, port, answers), daemon=True)
-    thread.start()
+    thread = hurry.begin(lambda: look_up(host, port, answers), "look-up")
+    if thread is None:
+        raise TransportFault(f"look-up of {host}: too many processes")
     end = time.monotonic() + timeout
     while thread.is_alive() and (left := end - time.monotonic()) > 0:
         thread.join(left if stop.over else min(left, hurry.MOMENT))

@@ -49,6 +49,16 @@ def poll(polling: select.poll, until: float, stop: Hurry) -> list[tuple[int, int
             return found
 
 
+def begin(work: Callable[[], object], name: str) -> threading.Thread | None:
+    """A thread that does it, None when the system has none to give (RLIMIT_NPROC)."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
+
+
 def beside(work: Callable[[], Found], stop: Hurry) -> Found:
     """What `work` returns or raises; StoppedFault when the run is to end before.
 
@@ -66,8 +76,9 @@ def beside(work: Callable[[], Found], stop: Hurry) -> Found:
         except BaseException as error:  # raised where it was asked for
             broken.append(error)
 
-    thread = threading.Thread(target=run, name="beside", daemon=True)
-    thread.start()
+    thread = begin(run, "beside")
+    if thread is None:
+        return work()
     while thread.is_alive():
         thread.join(MOMENT)
         if thread.is_alive() and stop():

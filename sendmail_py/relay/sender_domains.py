@@ -10,16 +10,18 @@ the next submissions.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 
 from sendmail_py import maillog
 from sendmail_py.errors import printable
 from sendmail_py.mail import address
 from sendmail_py.policy import validity, verdicts
+from sendmail_py.relay import hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
+
     from sendmail_py.policy.config import Config
 
 MOST = 20  # domains asked about in one run
@@ -70,8 +72,7 @@ class SenderDomains:
     def start(self) -> None:
         """Begin to ask, when there is something to ask and somebody who could answer."""
         if self.is_online and self.asked and self.thread is None:
-            self.thread = threading.Thread(target=self.ask, name="sender domains", daemon=True)
-            self.thread.start()
+            self.thread = hurry.begin(self.ask, "sender domains")
 
     def ask(self) -> None:
         """One question after the other, until the run is over."""

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from sendmail_py.relay import credentials, dane, hurry, mx, opening
+from sendmail_py.relay import credentials, dane, dialing, hurry, mx, opening
 from sendmail_py.relay.faults import StoppedFault, TransportFault
 from sendmail_py.relay.hurry import NEVER, Hurry
 from sendmail_py.relay.smarthost import Endpoint
 
-from relay.flushing import setting
+from relay.flushing import World, setting, smarthost
 
 PROMPT = 5.0  # seconds, of a wait that would be a minute
 
@@ -67,3 +67,26 @@ def test_a_password_command_is_ended(tmp_path: Path) -> None:
         credentials.login(setting(user="greg", password_command=command), {"PATH": "/usr/bin:/bin"}, soon())
     assert time.monotonic() - begin < PROMPT
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+
+
+def test_a_system_without_threads_to_give_still_gets_its_mail_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RLIMIT_NPROC."""
+    with smarthost(delay=0.005, extensions=[]) as host:
+        world = World.beside(tmp_path, host, max_connections=3)
+        for n in range(30):
+            world.put(b"r%d@y.example" % n)
+        real = threading.Thread.start
+
+        def none_left(self: threading.Thread) -> None:
+            if self.name.startswith(("session", "beside", "look-up", "sender")):
+                raise RuntimeError("can't start new thread")
+            real(self)
+
+        monkeypatch.setattr(threading.Thread, "start", none_left)
+        assert world.flush().delivered == 30
+    assert host.connections == 1
+    assert hurry.beside(lambda: 42, Hurry(lambda: False)) == 42
+    with pytest.raises(TransportFault, match="too many processes"):
+        dialing.resolve("mail.example.net", 25, 1.0)
