@@ -40,6 +40,7 @@ INTRODUCTIONS = {
 }
 XTEXT = re.compile(rb"\+([0-9A-F]{2})")
 LINE = 76
+LONGEST = 800  # octets of a text that may not be folded; the line has a name, too (RFC 5321 4.5.3.1.6)
 
 
 class Report:
@@ -158,7 +159,8 @@ def recipient_fields(report: Report, recipient: Recipient, attempt: Try | None) 
     yield b"Final-Recipient: " + typed(recipient.address)
     yield b"Action: " + report.kind.encode()
     yield b"Status: " + status_code(report, attempt)
-    if attempt is not None and attempt.smarthost and report.kind != RELAYED:
+    # RFC 3464 2.3.5 wants a domain name, and a smart host may be called anything.
+    if attempt is not None and "." in attempt.smarthost and report.kind != RELAYED:
         yield b"Remote-MTA: dns; " + ascii_of(attempt.smarthost)
     if attempt is not None and attempt.reply and report.kind != RELAYED:
         yield b"Diagnostic-Code: smtp; " + ascii_of(attempt.reply)
@@ -192,8 +194,8 @@ def from_xtext(value: bytes) -> bytes:
 
 
 def ascii_of(text: str) -> bytes:
-    """Printable text in ASCII."""
-    return printable(text).encode("ascii", "backslashreplace")
+    """Printable text in ASCII, short enough for a line."""
+    return printable(text).encode("ascii", "backslashreplace")[:LONGEST]
 
 
 def paragraph_of(text: str) -> bytes:

@@ -88,11 +88,24 @@ def test_nothing_that_a_server_or_a_sender_says_makes_a_field(reply: str, orcpt:
     made = report(bounce.FAILED, Recipient(b"a@y.example", b"", b"rfc822;" + orcpt), tries=tries)
     text = composed(made)
     assert all(
-        line.isascii() and not line.translate(None, bytes(range(32, 127)) + b"\t")
+        line.isascii() and len(line) <= 998 and not line.translate(None, bytes(range(32, 127)) + b"\t")
         for line in text.split(b"\r\n")
     )
     wanted = {"original-recipient", "final-recipient", "action", "status", "remote-mta", "diagnostic-code"}
     assert block(made).keys() <= wanted | {"last-attempt-date"}
+
+
+def test_a_reply_that_is_long_in_ascii_still_fits_its_line() -> None:
+    said = Try(3, 0, 1, "isp", "5.2.1", "550 " + "\U0001f600" * 508)
+    text = composed(report(bounce.FAILED, tries={0: said}))
+    assert max(map(len, text.split(b"\r\n"))) <= 998
+
+
+@pytest.mark.parametrize(("name", "shown"), [("smtp.isp.example", "dns; smtp.isp.example"), ("isp", None)])
+def test_a_smart_host_is_named_only_by_a_domain_name(name: str, shown: str | None) -> None:
+    """RFC 3464 2.3.5."""
+    tries = {0: Try(1, 0, 1, name, "5.1.1", "550 no")}
+    assert block(report(bounce.FAILED, tries=tries)).get("remote-mta") == shown
 
 
 def test_a_notice_is_plain_text_of_moderate_width() -> None:
