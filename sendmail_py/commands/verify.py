@@ -9,7 +9,7 @@ from sendmail_py.commands import setting
 from sendmail_py.commands.options import Request
 from sendmail_py.errors import EX_DATAERR, EX_OK, DataError, UsageError, printable
 from sendmail_py.mail import address
-from sendmail_py.policy.aliases import Aliases
+from sendmail_py.policy.aliases import OTHERS, Aliases
 from sendmail_py.policy.identity import Host
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.submission import recipients
@@ -59,7 +59,9 @@ def how(given: bytes, final: bytes, host: Host, known: Aliases | None) -> str:
         return "completed"
     local, domain = address.split(given)
     here = not domain or host.is_local(domain)
-    named = known is not None and known.look_up(local, domain, here)[1] is not None
+    named = known is not None and (
+        known.look_up(local, domain, here)[1] is not None or known.value(OTHERS) is not None
+    )
     return "alias" if named else "aliases.default"
 
 

@@ -1,7 +1,8 @@
 """Line ends (RFC 5322 2.3): a message as a program wrote it, in wire form.
 
-Whatever came in, CRLF and nothing else goes out: LF and CRLF end a line, a CR anywhere else
-becomes a blank (so that no server can see an end of data that we did not write), NUL is removed.
+Whatever came in, CRLF and nothing else goes out: LF, CRLF and CRCRLF (which programs write that make CRLF of
+the LF in CRLF) end a line, a CR anywhere else becomes a blank (so that no server can see an end of data that
+we did not write), NUL is removed.
 It works on a stream that is cut anywhere and keeps no more than a few octets of it. Lines that are too long
 for SMTP stay as they are: the relay re-codes what must not leave so (relay/recode.py).
 """
@@ -24,7 +25,7 @@ class Normaliser:
         self.dot = dot
         self.ended = False
         self.at_start = True
-        self.held = b""  # octets whose meaning the next ones decide: "\r" or "." at the start of a line
+        self.held = b""  # octets whose meaning the next ones decide: CRs, "." at the start of a line
 
     def feed(self, octets: bytes) -> bytes:
         """Take any number of octets, return what is certain of them, in CRLF form."""
@@ -32,14 +33,20 @@ class Normaliser:
             return b""
         octets = self.held + octets.replace(b"\0", b"")
         self.held = b""
-        if octets.endswith(b"\r"):
-            octets, self.held = octets[:-1], b"\r"
-        text = octets.replace(CRLF, b"\n").replace(b"\r", b" ").replace(b"\n", CRLF)
+        if b"\r" in octets:
+            octets = self.without_cr(octets)
+        text = octets.replace(b"\n", CRLF)
         if self.dot:
             text = self.until_dot(text)
         if text:
             self.at_start = text.endswith(b"\n")
         return text
+
+    def without_cr(self, octets: bytes) -> bytes:
+        """LF line ends, and blanks for all other CRs; those at the end may belong to a line end to come."""
+        end = max(len(octets.rstrip(b"\r")), len(octets) - 2)
+        octets, self.held = octets[:end], octets[end:]
+        return octets.replace(CRLF, b"\n").replace(CRLF, b"\n").replace(b"\r", b" ")
 
     def until_dot(self, text: bytes) -> bytes:
         """The text before a lone dot; a dot that may become one is held back."""

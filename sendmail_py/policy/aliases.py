@@ -16,9 +16,10 @@ blank continues the one before; empty lines and lines whose first character but 
 as is what follows a blank and a `#`. Names are compared without regard to letter case; one with blanks or
 colons stands in double quotes. If a name stands twice, the first counts.
 
-An address is looked up as `user@domain`, then, if the domain is this host, as `user`, then as `@domain`. A
-list's senders hear of its bad addresses at `owner-name`: if there is such an alias, its first address is the
-reverse-path for those to whom the message goes because of `name` (submission/owners.py).
+An address is looked up as `user@domain`, then, if the domain is this host, as `user`, then as `@domain`. The
+name `*` stands for all local names without a line, and comes before the default. A list's senders hear of its
+bad addresses at `owner-name`: if there is such an alias, its first address is the reverse-path for those to
+whom the message goes because of `name` (submission/owners.py).
 
 | target             | meaning                                                                        |
 |--------------------|--------------------------------------------------------------------------------|
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.alias_text import AliasText, IndexedText
     from sendmail_py.policy.identity import Host
 
+OTHERS = b"*"  # the name of the alias for local names without one, as in dma(8)
 DEEPEST = 50
 DEEPEST_LIST = 10  # lists that include lists
 SHOWN = 80
@@ -189,7 +191,7 @@ class Expansion:
         local, domain = address.split(given)
         here = not domain or self.host.is_local(domain)
         key, value = self.aliases.look_up(local, domain, here)
-        if way and key == way[-1]:
+        if key in way[-1:] or way[-2:] == (key, OTHERS):
             self.final(local if here else given)
             return
         if key in way or len(way) >= DEEPEST:
@@ -237,10 +239,13 @@ class Expansion:
         """Where a name goes that no alias knows. Raises DataError for what is no name of a mailbox."""
         refuse(local, local)
         forward = lists().forward(address.unquote_local(local)) if self.aliases.forward else None
+        everybody = None if forward or OTHERS in way else self.aliases.look_up(OTHERS, b"", True)[1]
         if forward:
             whose = b"~%s/.forward" % local
             self.follow([one for _, line in forward for one in targets(line, whose)], way)
-        elif not self.aliases.default:
+        elif everybody is not None:
+            self.follow(targets(everybody, OTHERS, self.local_target), (*way, OTHERS))
+        elif OTHERS in way or not self.aliases.default:
             self.final(local)
         else:
             self.to_default(way)

@@ -169,6 +169,34 @@ def test_the_default_gets_what_no_alias_names(
     assert aliases.load([str(tmp_path / "aliases")], default).resolve(local, HERE) == wanted
 
 
+@pytest.mark.parametrize(
+    ("star", "local", "wanted"),
+    [
+        (b"root", b"unknown", [b"greg@isp.example"]),
+        (b"root", b"unknown@localhost", [b"greg@isp.example"]),
+        (b"root, ann@a.example", b"bare", [b"greg@isp.example", b"ann@a.example"]),
+        (b"root", b"two", [b"ann@a.example", b"bob@b.example"]),
+        (b"root", b"self", [b"self", b"ann@a.example"]),
+        (b"root", b"other", [b"root"]),
+        (b"root", b"someone@else.example", [b"someone@else.example"]),
+        (b"nobody-else, root", b"unknown", [b"nobody-else", b"greg@isp.example"]),
+        (b"unknown", b"unknown", [b"unknown"]),
+    ],
+)
+@pytest.mark.parametrize("default", ["", "carl@c.example"])
+def test_a_star_stands_for_all_names_without_a_line(
+    tmp_path: Path, star: bytes, local: bytes, wanted: list[bytes], default: str
+) -> None:
+    (tmp_path / "aliases").write_bytes(FILE + b"*: " + star + b"\n")
+    assert aliases.load([str(tmp_path / "aliases")], default).resolve(local, HERE) == wanted
+
+
+def test_a_star_is_no_way_around_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "aliases").write_bytes(b"*: greg@isp.example\n")
+    with pytest.raises(DataError):
+        aliases.load([str(tmp_path / "aliases")]).resolve(b"|program", HERE)
+
+
 def test_the_default_is_no_way_around_a_refusal() -> None:
     with pytest.raises(DataError):
         aliases.load([], "greg@isp.example").resolve(b"|program", HERE)

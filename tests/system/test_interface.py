@@ -7,6 +7,7 @@ input, header, lines, fields, recipients, senders, names of the program.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 from dataclasses import dataclass, field
@@ -340,7 +341,8 @@ LINES: list[Row] = [
     (["-t"], b"To: a@example.org\r\nSubject: x\r\n\r\nbody\nmore\n", Queued(body=b"body\r\nmore\r\n")),
     ([A], b"\na\rb\n", Queued(body=b"a b\r\n")),
     ([A], b"Subject: x\rBcc: v@example.org\n\n", Queued(fields={"Subject": "x Bcc: v@example.org"})),
-    ([A], b"\na\r\r\n", Queued(body=b"a \r\n")),
+    ([A], b"\na\r\r\n", Queued(body=b"a\r\n")),
+    ([A], b"X: y\r\r\n\r\r\nZ: z\r\r\n", Queued(fields={"X": "y", "Z": None}, body=b"Z: z\r\n")),
     ([A], b"\na\0b\0\n", Queued(body=b"ab\r\n")),
     ([A], b"Sub\0ject: x\n\n", Queued(fields={"Subject": "x"})),
     ([A], "Subject: ü\n\nö\n".encode(), Queued(fields={"Subject": "ü"}, body="ö\r\n".encode())),
@@ -764,6 +766,15 @@ def test_bv_tells_how_an_address_would_be_treated(
     assert (done.returncode, done.stderr) == (status, b"")
     assert done.stdout.decode().splitlines() == lines
     assert stored(box) == []
+
+
+def test_bv_and_explain_name_the_alias_for_everybody_else(box: Sandbox) -> None:
+    (box.folder / "aliases").write_text("*: greg@isp.example\n")
+    done = box.run("sendmail", "-bv", "bob")
+    assert done.stdout.decode() == "bob: greg@isp.example (alias, no smart host is configured)\n"
+    found = json.loads(box.run("sendmail-py", "explain", "--json", "--", "bob").stdout)
+    (row,) = found["recipients"]
+    assert (row["after"], row["rule"], row["reason"]) == ("greg@isp.example", "alias", "*: greg@isp.example")
 
 
 def test_bv_without_addresses_is_a_usage_error(box: Sandbox) -> None:
