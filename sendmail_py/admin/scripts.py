@@ -84,6 +84,7 @@ root=${{DPKG_ROOT:-}}
 find "$root{layout.LIBRARY}" -type d -name __pycache__ -prune -exec rm -rf {{}} +
 if [ "$1" = remove ] && [ -z "$root" ] && [ -d /run/systemd/system ]; then
     systemctl disable --now --quiet sendmail-py.timer sendmail-py.socket || :
+    systemctl stop sendmail-py.service || :
 fi
 """
 
@@ -104,6 +105,10 @@ case $1 in
 remove | purge)
     rm -f "$root{layout.CRON}" "$root{layout.LOGROTATE}" {WANTS}
     rm -rf "$root{layout.LIBRARY}"
+    if [ -z "$root" ] && [ -d /run/systemd/system ]; then
+        systemctl daemon-reload || :
+        systemctl reset-failed 'sendmail-py.*' || :
+    fi
     waiting=$(mail)
     if [ "${{waiting:-0}}" != 0 ]; then
         echo "sendmail-py: $waiting messages stay in {layout.SPOOL}; install it again to send them" >&2

@@ -20,6 +20,7 @@ PATIENCE = 60.0  # seconds for crontab and systemctl
 NO_CRONTAB = "no crontab for"
 SYSTEM_CRONTAB = "/etc/crontab"
 LONGEST_TABLE = 1 << 20
+USER_TIMER = "sendmail-py-flush.timer"
 FLUSHES = re.compile(r"\bsendmail\S*\s(?:.*\s)?-q|\brunq\b|\bsendmail-py\s(?:.*\s)?flush\b")
 
 user_option = click.option("--user", is_flag=True, help="For the calling user's own queue only.")
@@ -51,11 +52,12 @@ def install(kind: str | None, user: bool, sendmail: str | None) -> None:
             system.set_timer(tree, timers.steps(tree, chosen), click.echo)
         return
     flush = user_command(sendmail)
-    remove_user()
-    if (kind or "cron") == "cron":
+    if (kind or user_kind()) == "cron":
         install_crontab(flush)
+        remove_units()
     else:
         install_user_units(flush)
+        remove_crontab()
 
 
 @timer.command()
@@ -145,24 +147,46 @@ def user_timers() -> list[str]:
     return found + (["systemd"] if os.path.exists(f"{unit_folder()}/sendmail-py-flush.timer") else [])
 
 
+def user_kind() -> str:
+    """What a user gets who does not choose: cron, like the system, where it is."""
+    return "cron" if shutil.which("crontab") or not timers.has_systemd(Tree()) else "systemd"
+
+
 def remove_user() -> None:
     """Take the user's entries away, if they are there."""
-    present = user_timers()
-    if "cron" in present:
-        write_crontab([line for line in crontab() if units.CRONTAB_MARK not in line])
-    if "systemd" in present:
-        systemctl("disable", "--now", "sendmail-py-flush.timer", needed=False)
-        for name in units.user_units():
-            path = f"{unit_folder()}/{name}"
-            if os.path.exists(path):
-                os.unlink(path)
+    remove_crontab()
+    remove_units()
+
+
+def remove_crontab() -> None:
+    """Our line; the others stay as they are."""
+    lines = crontab()
+    others = [line for line in lines if units.CRONTAB_MARK not in line]
+    if others != lines:
+        write_crontab(others)
+
+
+def remove_units() -> None:
+    """Service and timer: stopped, without a trace of a failure, and gone."""
+    if "systemd" in user_timers():
+        systemctl("disable", "--now", USER_TIMER, needed=False)
+        unlink_units()
         systemctl("daemon-reload", needed=False)
+        systemctl("reset-failed", *units.user_units(), needed=False)
+
+
+def unlink_units() -> None:
+    """The files only."""
+    for name in units.user_units():
+        path = f"{unit_folder()}/{name}"
+        if os.path.exists(path):
+            os.unlink(path)
 
 
 def install_crontab(flush: str) -> None:
-    """One line more in the crontab; the others stay as they are."""
+    """Our line in the crontab; the others stay as they are."""
     line = units.crontab(shlex.quote(flush), timers.machine_second(Tree()))
-    write_crontab([*crontab(), line])
+    write_crontab([*[one for one in crontab() if units.CRONTAB_MARK not in one], line])
     click.echo(f"crontab: {line}")
 
 
@@ -191,16 +215,23 @@ def unit_folder() -> str:
 
 
 def install_user_units(flush: str) -> None:
-    """Service and timer, enabled and started."""
+    """Service and timer, enabled and started; nothing of them stays where that cannot be."""
     folder = unit_folder()
+    is_first = "systemd" not in user_timers()
     os.makedirs(folder, exist_ok=True)
     quoted = '"' + flush.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$") + '"'
     tree = Tree()
     for name, text in units.user_units(quoted).items():
         tree.write(f"{os.path.realpath(folder)}/{name}", text.encode(), 0o644)
         click.echo(f"write {folder}/{name}")
-    systemctl("daemon-reload", needed=True)
-    systemctl("enable", "--now", "sendmail-py-flush.timer", needed=True)
+    try:
+        systemctl("daemon-reload", needed=True)
+        systemctl("enable", USER_TIMER, needed=True)
+        systemctl("restart", USER_TIMER, needed=True)
+    except UnavailableError:
+        if is_first:
+            unlink_units()
+        raise
     click.echo("to flush while you are not logged in: loginctl enable-linger")
 
 
@@ -219,6 +250,9 @@ def systemctl(*words: str, needed: bool) -> None:
 def run(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """Run a program with the caller's environment. UnavailableError when it cannot be run."""
     environ = {**os.environ, "LC_ALL": "C.UTF-8"}
+    bus = f"/run/user/{os.geteuid()}"
+    if os.path.isdir(bus):  # su(1) and cron do not set it; systemctl needs it
+        environ.setdefault("XDG_RUNTIME_DIR", bus)
     try:
         return subprocess.run(  # noqa: S603
             words, input=text, capture_output=True, text=True, check=False, timeout=PATIENCE, env=environ

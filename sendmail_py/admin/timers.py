@@ -15,6 +15,11 @@ SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 NO_ID = (b"", b"uninitialized")  # machine-id(5), in an image
 WANTED = (("timers.target", "sendmail-py.timer"), ("sockets.target", "sendmail-py.socket"))
 STARTED = [name for _, name in WANTED]
+# A run that is on finishes what it has in hand; and nothing of ours stays behind as a unit that failed.
+STOP = [
+    ["systemctl", "stop", *STARTED],
+    ["sh", "-c", "systemctl stop sendmail-py.service; systemctl reset-failed sendmail-py.service; :"],
+]
 
 
 def kind_for(tree: Tree) -> str:
@@ -70,7 +75,7 @@ def systemd_steps(tree: Tree) -> list[Step]:
         found.append(Entry(f"{folder}/{name}", target=f"{layout.UNIT_FOLDER}/{name}"))
     if runs:
         start = ["systemctl", "restart", *STARTED]
-        found.append(Command("systemctl restart", start, [["systemctl", "stop", *STARTED]]))
+        found.append(Command("systemctl restart", start, STOP))
     return with_folders(tree, found)
 
 
@@ -79,3 +84,10 @@ def installed(tree: Tree) -> list[str]:
     wants = [f"/etc/systemd/system/{target}.wants/{name}" for target, name in WANTED]
     found = ["cron"] if tree.status(layout.CRON) is not None else []
     return found + (["systemd"] if any(tree.status(path) is not None for path in wants) else [])
+
+
+def refresh(tree: Tree) -> None:
+    """After an upgrade: have a systemd that runs read our units anew, of which some are on."""
+    if tree.is_live and tree.is_folder(RUNNING):
+        tree.run(["systemctl", "daemon-reload"])
+        tree.run(["systemctl", "try-restart", *STARTED])

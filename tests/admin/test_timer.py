@@ -111,7 +111,8 @@ def test_units_of_the_user_come_and_go(home: Path, tmp_path: Path) -> None:
     service = (folder / "sendmail-py-flush.service").read_text()
     assert f'ExecStart="{tmp_path}/programs/sendmail" -q' in service
     calls = (home / "systemctl").read_text().splitlines()
-    assert calls == ["--user --quiet daemon-reload", "--user --quiet enable --now sendmail-py-flush.timer"]
+    wanted = ["daemon-reload", "enable sendmail-py-flush.timer", "restart sendmail-py-flush.timer"]
+    assert calls == [f"--user --quiet {one}" for one in wanted]
     assert timer("status", "--user").stdout == f"systemd: {folder}/sendmail-py-flush.timer\n"
     assert timer("remove", "--user").exit_code == 0
     assert os.listdir(folder) == ["other.service"]
@@ -122,6 +123,29 @@ def test_one_takes_the_place_of_the_other(home: Path) -> None:
     assert timer("install", "--systemd", "--user").exit_code == 0
     assert timer("status", "--user").stdout.startswith("systemd: ")
     assert units.CRONTAB_MARK not in table(home)
+
+
+def test_where_systemd_is_out_of_reach_cron_goes_on(home: Path, tmp_path: Path) -> None:
+    """As in a session by su(1) of a user for whom nothing runs."""
+    assert timer("install", "--cron", "--user").exit_code == 0
+    before = table(home)
+    (tmp_path / "programs/systemctl").write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
+    result = timer("install", "--systemd", "--user")
+    assert (result.exit_code, "no bus" in result.stderr) == (69, True)
+    assert (table(home), timer("status", "--user").stdout) == (before, "cron: the user's crontab\n")
+    assert os.listdir(home / ".config/systemd/user") == []
+
+
+def test_without_cron_a_user_gets_a_timer(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "programs/crontab").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path / "programs"))
+    monkeypatch.setattr(command.timers, "has_systemd", lambda tree: True)
+    for name in ("cat", "sh"):
+        (tmp_path / "programs" / name).symlink_to(f"/bin/{name}")
+    assert timer("install", "--user").exit_code == 0
+    assert timer("status", "--user").stdout.startswith("systemd: ")
 
 
 def test_nothing_is_told_with_its_cure(home: Path) -> None:
