@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WATCHED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
+ignored: set[int] = set()  # by the caller, as nohup(1) does; known from `hold_off` on
 
 
 def interrupt(number: int, frame: object) -> None:
@@ -31,13 +32,14 @@ def watch(handler: Callable[[int, object], None] = interrupt) -> None:
 def hold_off() -> None:
     """From here on the message is queued, whatever comes: a signal that came before has raised already."""
     for number in WATCHED:
-        _signal.signal(number, _signal.SIG_IGN)
+        if _signal.signal(number, _signal.SIG_IGN) == _signal.SIG_IGN:
+            ignored.add(number)
 
 
 def restore() -> None:
-    """The usual meaning again."""
+    """The usual meaning again, but for what the caller ignores."""
     for number in WATCHED:
-        _signal.signal(number, _signal.SIG_DFL)
+        _signal.signal(number, _signal.SIG_IGN if number in ignored else _signal.SIG_DFL)
 
 
 def block() -> None:
@@ -59,6 +61,7 @@ def alarm(seconds: float, handler: Callable[[int, object], None]) -> None:
 def watch_for_stop() -> Callable[[], bool]:
     """Let SIGTERM, SIGINT and SIGHUP ask a flush to finish what it has in hand; returns "was it asked?".
 
+    One that the caller ignores stays ignored.
     Who asks twice does not want to wait for the smart host: TemporaryError is raised where the flush is.
     """
     asked: list[int] = []
@@ -69,5 +72,6 @@ def watch_for_stop() -> Callable[[], bool]:
             raise TemporaryError(f"interrupted by signal {number}; what was not sent stays in the queue")
 
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
-        _signal.signal(number, heard)
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, heard)
     return lambda: bool(asked)

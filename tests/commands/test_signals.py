@@ -48,6 +48,21 @@ def test_a_signal_that_the_caller_ignores_stays_ignored() -> None:
     assert run(code, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) == ["alive"]
 
 
+def test_a_flush_under_nohup_goes_on() -> None:
+    code = """
+signals.watch()
+signals.hold_off()
+signals.restore()
+stop = signals.watch_for_stop()
+os.kill(os.getpid(), 1)
+print(stop())
+os.kill(os.getpid(), 15)
+print(stop())
+"""
+    before = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    assert run(code, **before) == ["False", "True"]
+
+
 def test_from_the_last_moment_on_nothing_ends_it() -> None:
     code = """
 signals.watch()
