@@ -70,6 +70,8 @@ DOORS = {
     ("policy.aliases", "sendmail_py.policy.local_targets"),  # only where folders or programs are allowed
     ("policy.aliases", "sendmail_py.policy.alias_index"),  # only to make an index of a big alias file
     ("policy.config", "sendmail_py.policy.users_table"),  # only for big configuration files
+    ("policy.users_table", "sendmail_py.policy.users_index"),  # only to make an index of a big table
+    ("policy.users_table", "sendmail_py.policy.users_text"),  # only where there is no index
     ("policy.config", "sendmail_py.policy.explain"),  # only for faults, for people, and for tomllib
 }
 DISPATCH = "commands.dispatch"  # the door from a name to a command, a table of module names

@@ -33,14 +33,14 @@ QUEUE = {"spool.breaker", "spool.claim", "spool.queue", "spool.reading", "spool.
 SUBMISSION = {"commands.sendmail", "commands.signals", "mail.address", "mail.addresslist", "mail.everyday"}
 SUBMISSION |= {"mail.header"}
 SUBMISSION |= {"mail.lines", "policy.aliases", "policy.identity", "policy.masquerade", "policy.validity"}
-SUBMISSION |= {"policy.alias_text", "policy.verdicts", "spool.draft"}
+SUBMISSION |= {"policy.alias_text", "policy.index", "policy.verdicts", "spool.draft"}
 SUBMISSION |= {"submission.complete", "submission.intake", "submission.recipients", "submission.submit"}
 SUBMISSION |= {"spool.usage"}
 
 MAILQ = {"commands.mailq", "mail.selection", "mail.header", "spool.refused"}
 NEWALIASES = {"commands.newaliases", "mail", "mail.address", "mail.addresslist", "mail.everyday"}
 NEWALIASES |= {"policy.alias_check"}
-NEWALIASES |= {"policy.alias_files", "policy.alias_text", "policy.local_targets"}
+NEWALIASES |= {"policy.alias_files", "policy.alias_text", "policy.index", "policy.local_targets"}
 NEWALIASES |= {"policy.aliases", "policy.identity"}
 SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}
 SMTP |= {"submission.smtp_reply", "submission.smtp_server"}

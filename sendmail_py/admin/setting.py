@@ -10,9 +10,8 @@ import click
 
 from sendmail_py import maillog
 from sendmail_py.errors import ConfigError
-from sendmail_py.policy import config
+from sendmail_py.policy import config, users_text
 from sendmail_py.policy.config import Config
-from sendmail_py.policy.users_table import UsersTable
 from sendmail_py.spool import shared
 from sendmail_py.spool.queue import Spool
 from sendmail_py.spool.tries import LATEST
@@ -33,8 +32,7 @@ def load(file: str | None) -> Config:
     found = config.load(os.environ, file)
     if found.queue.shared:
         found.queue.directory = shared.folder_of(found.queue.shared, os.geteuid())
-    if isinstance(found.masquerade.users, UsersTable):
-        found.masquerade.users = found.masquerade.users.whole()
+    users_text.read_all(found)
     maillog.configure(found.log.to, found.log.form)
     return found
 

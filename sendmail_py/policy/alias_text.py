@@ -1,17 +1,16 @@
 """The text of alias files, and how a name is found in it; aliases.py has the grammar and the meaning.
 
-Guarantees: of all aliases only those that are asked for are parsed. A big file is searched by an index, which
-is kept in the spool and made when it is missing or older than the file. The index only says where to look:
-a line counts by what it holds, and with an index that is missing, damaged or of another state of the file
-everything is searched, with the same result.
+Guarantees: of all aliases only those that are asked for are parsed. A big file is searched by an index
+(index.py), which is kept in the spool and made when it is missing or older than the file; a line counts by
+what it holds, and without an index everything is searched, with the same result.
 """
 
 from __future__ import annotations
 
-import binascii
 import posix
 
 from sendmail_py.errors import ConfigError, TemporaryError, printable
+from sendmail_py.policy import index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 16 * 1024 * 1024
 INDEXED = 8 * 1024  # octets; a smaller file is searched in no time
-HEAD = 128  # octets of an index before its slots; aliases_index.py has the format
-SLOT = 12
-DOMAIN = b"\n"  # before the domain of a name: that there is such a name
-FREE = b"\xff" * SLOT
-NOTHING = bytes(SLOT)  # what a crash may leave in the place of a slot
 FIFO, KIND = 0o010000, 0o170000  # S_IFIFO, S_IFMT of inode(7); to import `stat` would cost more
 
 
@@ -89,38 +83,24 @@ class IndexedText:
 
     def value(self, key: bytes) -> bytes | None:
         """As AliasText.value."""
-        for slot in self.slots(key):
-            found = AliasText(self.lines(slot)).value(key)
+        for start, length in self.slots(key):
+            found = AliasText(index.lines(self.text, start, length)).value(key)
             if found is not None:
                 return found
         return None if self.all is None else self.all.value(key)
 
-    def slots(self, key: bytes) -> list[bytes]:
-        """The slots that may be about a name; none, and `all` is set, where the index is of no use."""
-        found: list[bytes] = []
-        count = (len(self.index) - HEAD) // SLOT
-        sum_of_key = binascii.crc32(key)
-        mark, at = sum_of_key.to_bytes(4, "big"), sum_of_key % count
-        for _ in range(count if self.all is None else 0):
-            slot = self.index[HEAD + at * SLOT : HEAD + at * SLOT + SLOT]
-            if slot == FREE:
-                return found
-            if slot == NOTHING:
-                break
-            if slot[:4] == mark:
-                found.append(slot)
-            at = (at + 1) % count
-        self.all = self.all or AliasText(self.text)
-        return []
-
-    def lines(self, slot: bytes) -> bytes:
-        """The lines of the alias that a slot is about."""
-        start = int.from_bytes(slot[4:8], "big")
-        return self.text[start : start + int.from_bytes(slot[8:], "big")]
+    def slots(self, key: bytes) -> list[tuple[int, int]]:
+        """The lines that may be about a name; none, and `all` is set, where the index is of no use."""
+        found = index.slots(self.index, key) if self.all is None else None
+        if found is None:
+            self.all = self.all or AliasText(self.text)
+        return found or []
 
     def mentions(self, at_domain: bytes) -> bool:
         """As AliasText.mentions."""
-        return bool(self.slots(DOMAIN + at_domain)) or (self.all is not None and self.all.mentions(at_domain))
+        return bool(self.slots(index.MARK + at_domain)) or (
+            self.all is not None and self.all.mentions(at_domain)
+        )
 
 
 def open_text(file: str, folder: str, make: Maker) -> AliasText | IndexedText:
@@ -131,36 +111,10 @@ def open_text(file: str, folder: str, make: Maker) -> AliasText | IndexedText:
     text, state = read_with_state(file)
     if state is None or len(text) < INDEXED or not folder:
         return AliasText(text)
-    place = f"{folder}/aliases-{binascii.crc32(file.encode('utf-8', 'surrogateescape')):08X}"
-    head = head_of(state)
-    index = read_index(place)
-    if not index.startswith(head):
-        index = make(place, head, text, state)
-    return IndexedText(text, index) if index else AliasText(text)
-
-
-def head_of(state: posix.stat_result) -> bytes:
-    """What an index begins with: which state of which file it is about."""
-    numbers = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    return (b"sendmail-py index 1 %d %d %d %d %d\n" % numbers).ljust(HEAD, b"\n")
-
-
-def read_index(place: str) -> bytes:
-    """The octets of an index that we made ourselves, b"" if there is none."""
-    try:
-        fd = posix.open(place, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW)
-    except OSError:
-        return b""
-    try:
-        status = posix.fstat(fd)
-        ours = status.st_uid == posix.geteuid() and not status.st_mode & 0o022
-        index = posix.read(fd, status.st_size) if ours and status.st_size < LARGEST_FILE else b""
-    except OSError:
-        return b""
-    finally:
-        posix.close(fd)
-    whole = len(index) == status.st_size and len(index) > HEAD and (len(index) - HEAD) % SLOT == 0
-    return index if whole else b""
+    found = index.open_index(
+        f"{folder}/aliases", file, state, lambda path, head: make(path, head, text, state)
+    )
+    return IndexedText(text, found) if found else AliasText(text)
 
 
 def read(file: str) -> bytes:

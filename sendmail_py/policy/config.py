@@ -14,6 +14,7 @@ from sendmail_py.policy.homes import NO_SPOOL, base_folder, home, spool_places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import posix
     from collections.abc import Mapping
     from types import ModuleType
     from typing import Any
@@ -204,19 +205,19 @@ class Config(Section):
         self.layers: list[Layer] = []
         self.environ = environ
 
-    def add_file(self, path: str, octets: bytes | None) -> None:
-        """Put a file over what is there; None: there is no such file."""
+    def add_file(self, path: str, octets: bytes | None, state: posix.stat_result | None = None) -> None:
+        """Put a file, in a state, over what is there; None: there is no such file."""
         if octets is None:
             return
         big = users_table() if len(octets) > BIG else None
-        rest, block = big.cut(octets) if big else (octets, None)
+        rest, start, end = big.cut(octets) if big else (octets, 0, 0)
         tree = toml.subset(rest)
         if tree is None:
-            tree, block = explain().document(octets, path), None
+            tree, end = explain().document(octets, path), 0
         self.files.append(path)
         self.add(layer := Layer(path, tree, octets))
-        if big and block:
-            self.masquerade.users = big.UsersTable(block, self.masquerade.users, layer, explain)
+        if big and end:
+            self.masquerade.users = big.UsersTable(self, layer, start, end, state)
 
     def add(self, layer: Layer) -> None:
         """Put the settings of one layer over those that are there; raises ConfigError."""
@@ -310,13 +311,13 @@ def load(
     config = Config(environ)
     named = environ.get(OPTION_FILE) or None if option_file is None else option_file
     if named is not None:
-        config.add_file(named, toml.contents(named))
+        config.add_file(named, *toml.read(named))
     else:
-        config.add_file(system_file, toml.contents_if_there(system_file))
+        config.add_file(system_file, *toml.read_if_there(system_file))
         folder = base_folder(environ, "XDG_CONFIG_HOME", "/.config")
         if folder:
             path = folder + "/sendmail-py/config.toml"
-            config.add_file(path, toml.contents_if_there(path, hidden_is_missing=True))
+            config.add_file(path, *toml.read_if_there(path, hidden_is_missing=True))
     add_environment(config, environ)
     complete(config, system_file)
     return config

@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from sendmail_py.policy.identity import Host, Person
 
     Change = tuple[bytes, bytes, str]  # old address, new address, rule
+    # Each name's domain, b"" if that holds a `*`, its pattern and its entry; results by their domains.
+    Mapped = tuple[list[tuple[bytes, bytes, list[bytes]]], dict[bytes, list[bytes]]]
 
 SHOWN = 5  # permitted addresses named in an error
 
@@ -71,11 +73,22 @@ class SenderRules:
 
     target: bytes, the domain that repaired addresses get; local: bytes, the login as a local part; entry:
     list[bytes], the user's entry, [] for none. An entry that gives no default permits `login@target` too.
-    mapped: each name with an @: its domain in lower case, b"" if that holds a `*`, its pattern and its entry;
-    results: what these names give, by the domain in lower case.
+    with_at: finds the names with an @ in a big table; mapped: whether there are any; at_domain: what those do
+    that matter at a domain, or at b"" what all do.
     """
 
-    __slots__ = ("config", "entry", "host", "local", "mapped", "person", "results", "target", "verdicts")
+    __slots__ = (
+        "at_domain",
+        "config",
+        "entry",
+        "host",
+        "local",
+        "mapped",
+        "person",
+        "target",
+        "verdicts",
+        "with_at",
+    )
 
     def __init__(self, config: Config, host: Host, person: Person) -> None:
         self.config = config
@@ -84,23 +97,35 @@ class SenderRules:
         self.target = config.masquerade.domain.encode() or host.mail_domain
         self.local = address.quote_local(person.login)
         self.verdicts: dict[bytes, str] | None = None
-        self.mapped: list[tuple[bytes, bytes, list[bytes]]] = []
-        self.results: dict[bytes, list[bytes]] = {}
-        self.read_names_with_at()
+        self.at_domain: dict[bytes, Mapped] = {}
+        self.with_at: Callable[[bytes], list[str]] | None = getattr(config.masquerade.users, "with_at", None)
+        self.mapped = bool(self.names_with_at(b"@"))
         self.entry = self.entry_of(text(person.login)) or self.entry_for_everybody()
         if self.entry and not first(self.entry, self.local):
             self.entry.append(self.local + b"@" + self.target)
 
-    def read_names_with_at(self) -> None:
-        """Fill `mapped` and `results`. Raises ConfigError for a big table, which is not read as a whole."""
+    def names_with_at(self, domain: bytes) -> list[str]:
+        """The names with an @ in their order, of a big table those that matter at a domain (in lower case).
+
+        For b"@" none only if there are none.
+        """
         users = self.config.masquerade.users
-        with_at = getattr(users, "with_at", None)
-        for name in with_at() if with_at else [name for name in users if "@" in name]:
-            pattern, entry = address_pattern(name), self.entry_of(name)
-            domain = address.split(pattern)[1].lower()
-            self.mapped.append((b"" if b"*" in domain else domain, pattern, entry))
-            for result in [one for one in entry if b"*" not in address.split(one)[1]][:1]:
-                self.results.setdefault(address.split(result)[1].lower(), []).append(result)
+        return self.with_at(domain) if self.with_at else [name for name in users if "@" in name]
+
+    def mapped_at(self, domain: bytes) -> Mapped:
+        """What the names with an @ do, at least at a domain (in lower case). Raises ConfigError."""
+        known = domain if self.with_at else b""
+        if known not in self.at_domain:
+            mapped: list[tuple[bytes, bytes, list[bytes]]] = []
+            results: dict[bytes, list[bytes]] = {}
+            for name in self.names_with_at(domain):
+                pattern, entry = address_pattern(name), self.entry_of(name)
+                at = address.split(pattern)[1].lower()
+                mapped.append((b"" if b"*" in at else at, pattern, entry))
+                for result in [one for one in entry if b"*" not in address.split(one)[1]][:1]:
+                    results.setdefault(address.split(result)[1].lower(), []).append(result)
+            self.at_domain[known] = mapped, results
+        return self.at_domain[known]
 
     def entry_of(self, login: str) -> list[bytes]:
         """The addresses and patterns of a login's own entry, complete with a domain."""
@@ -166,15 +191,15 @@ class SenderRules:
             return first(exact, address.split(given)[0])
         local, domain = address.split(given)
         domain = domain.lower()
-        for name_domain, pattern, entry in self.mapped:
+        for name_domain, pattern, entry in self.mapped_at(domain)[0]:
             if name_domain in (b"", domain) and matches(pattern, given):
                 return first(entry, local)
         return b""
 
     def is_mapped_to(self, given: bytes) -> bool:
         """Whether an address is what a name with an @ gives."""
-        at_domain = self.results.get(address.split(given)[1].lower(), ())
-        return any(matches(result, given) for result in at_domain)
+        domain = address.split(given)[1].lower()
+        return any(matches(result, given) for result in self.mapped_at(domain)[1].get(domain, ()))
 
     def is_kept(self, given: bytes) -> bool:
         """Whether an exception with an @ names an address."""

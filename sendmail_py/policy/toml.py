@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLANKS = " \t"
+BARE = b"-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 # Control characters that TOML forbids; a carriage return is allowed before a line feed, but rare.
 CONTROL = bytes([*range(9), *range(11, 32), 127])
 MOST_DIGITS = 18
 HIDDEN = "; everybody who sends must be able to (chmod 644; a password belongs in a password_file)"
 LARGEST_FILE = 1 << 20
+FIFO, KIND = 0o010000, 0o170000  # S_IFIFO, S_IFMT of inode(7); to import `stat` would cost more
 
 
-def contents_if_there(path: str, hidden_is_missing: bool = False) -> bytes | None:
-    """A file's octets, None when there is no such file.
+def read_if_there(
+    path: str, hidden_is_missing: bool = False
+) -> tuple[bytes | None, posix.stat_result | None]:
+    """See read; twice None when there is no such file.
 
     A folder that may not be searched may hide a system file that matters, which is an error. A user's
     file that cannot even be looked at counts as missing: HOME may be another user's (su, sudo).
@@ -34,15 +38,20 @@ def contents_if_there(path: str, hidden_is_missing: bool = False) -> bytes | Non
     try:
         posix.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return None, None
     except OSError as problem:
         if hidden_is_missing and isinstance(problem, PermissionError):
-            return None
-    return contents(path)
+            return None, None
+    return read(path)
 
 
 def contents(path: str) -> bytes:
-    """A file's octets; ConfigError when it cannot be read.
+    """See read: the octets."""
+    return read(path)[0]
+
+
+def read(path: str) -> tuple[bytes, posix.stat_result]:
+    """A file's octets, and its state after they were read; ConfigError when it cannot be read.
 
     A pipe is read to its end (a shell's `<(...)`), but nobody is waited for who might open it one day.
     """
@@ -54,14 +63,15 @@ def contents(path: str) -> bytes:
                 octets += chunk
                 if len(octets) > LARGEST_FILE:
                     raise ConfigError(f"{printable(path)}: too long for a configuration (at most 1 MiB)")
-            if not octets and is_pipe(fd):
+            state = posix.fstat(fd)
+            if not octets and state.st_mode & KIND == FIFO:
                 raise ConfigError(f"{printable(path)}: cannot read it: a pipe into which nobody writes")
         finally:
             posix.close(fd)
     except OSError as problem:
         hint = HIDDEN if problem.errno == errno.EACCES and path.startswith("/etc/") else ""
         raise ConfigError(f"{printable(path)}: cannot read it: {problem.strerror}{hint}") from None
-    return octets
+    return octets, state
 
 
 def some(fd: int) -> bytes:
@@ -71,11 +81,6 @@ def some(fd: int) -> bytes:
     except BlockingIOError:
         posix.set_blocking(fd, True)
         return posix.read(fd, 65536)
-
-
-def is_pipe(fd: int) -> bool:
-    """Whether an open file is a pipe or fifo (S_ISFIFO of inode(7); to import `stat` would cost more)."""
-    return posix.fstat(fd).st_mode & 0o170000 == 0o010000
 
 
 def subset(octets: bytes) -> dict[str, object] | None:
@@ -183,6 +188,18 @@ def quoted(text: str) -> tuple[str, str]:
     if close < 0 or (text[0] == '"' and "\\" in inner):
         raise ValueError
     return inner, text[close + 1 :]
+
+
+def is_of(line: bytes, key: bytes) -> bool:
+    """Whether a statement of the subset for a key, not in single quotes, begins with a line."""
+    quoted = b'"%s"' % key
+    if line.startswith(quoted):
+        rest = line[len(quoted) :]
+    elif key and line.startswith(key) and not key.translate(None, BARE):
+        rest = line[len(key) :]
+    else:
+        return False
+    return rest.lstrip(b" \t")[:1] == b"="  # else a part of an array
 
 
 def end(rest: str) -> None:

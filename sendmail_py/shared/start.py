@@ -16,7 +16,7 @@ import signal
 import time
 
 from sendmail_py import maillog
-from sendmail_py.policy import homes
+from sendmail_py.policy import homes, users_text
 from sendmail_py.relay import flush, keyring
 from sendmail_py.relay.backlog import Rules
 from sendmail_py.relay.faults import StoppedFault
@@ -56,7 +56,11 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     trace: Callable[[str], None] | None = None,
 ) -> Summary:
-    """Flush the shared spool of `config`; see flush.run for the rest. Must be called as root."""
+    """Flush the shared spool of `config`; see flush.run for the rest. Must be called as root.
+
+    Raises ConfigError for a fault in a big [masquerade.users], all of which readers are told.
+    """
+    users_text.read_all(config)
     summary = flush.Summary()
     base = os.open(config.queue.shared, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -11,7 +11,8 @@ SPOOL/failed/ID.0        the last replies for it
 SPOOL/pauses             the smart hosts that had a fault, and until when they are left alone
 SPOOL/refused            the senders that a smart host refused
 SPOOL/usage              octets in the queue, nearly
-SPOOL/aliases-NUMBER     index of a big alias file; policy/alias_index.py
+SPOOL/aliases-NUMBER     index of a big alias file; policy/index.py
+SPOOL/users-NUMBER       index of the users in a big configuration file; likewise
 """
 
 from __future__ import annotations

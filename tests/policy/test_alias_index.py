@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sendmail_py.policy import alias_index, alias_text, aliases
+from sendmail_py.policy import alias_index, alias_text, aliases, index, indexing
 
 LONG_AGO = time.time() - 3600
 BIG = b"".join([b"name%d: name%d@mailbox.example, copy@archive.example\n" % (n, n) for n in range(1000)])
@@ -30,16 +30,16 @@ def write(path: Path, octets: bytes, when: float = LONG_AGO) -> None:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The times of a change cannot be set, so the rule about it goes."""
-    monkeypatch.setattr(alias_index, "SETTLED", -1e9)
+    monkeypatch.setattr(indexing, "SETTLED", -1e9)
 
 
 def index_in(folder: Path) -> Path:
-    (index,) = folder.glob("aliases-*")
-    return index
+    (found,) = folder.glob("aliases-*")
+    return found
 
 
 def by_index(text: bytes) -> alias_text.IndexedText:
-    return alias_text.IndexedText(text, bytes(alias_text.HEAD) + alias_index.slots(text))
+    return alias_text.IndexedText(text, bytes(index.COUNT) + indexing.slots(alias_index.listed(text)))
 
 
 LINES = [b"a: x@y", b"A : z@y # c", b"owner-a: q@y", b'"a": b@y', b'"a b"\t: c@y', b"a b: d@y"]
@@ -145,22 +145,22 @@ def test_an_index_that_is_not_ours_or_not_whole_does_not_count(
     tmp_path: Path, file: Path, damage: str
 ) -> None:
     value(file, tmp_path, b"name5")
-    index = index_in(tmp_path)
-    lie = index.read_bytes()[: alias_text.HEAD] + alias_text.FREE * 3  # says that there are no aliases
+    made = index_in(tmp_path)
+    lie = made.read_bytes()[: index.COUNT] + b"\0\0\0\3" + index.FREE * 3  # says that there are no aliases
     if damage == "cut":
-        index.write_bytes(lie[:-1])
+        made.write_bytes(lie[:-1])
     elif damage == "zeros":
-        index.write_bytes(lie[: alias_text.HEAD] + bytes(36))
+        made.write_bytes(lie[: index.HEAD] + bytes(36))
     elif damage == "folder":
-        index.unlink()
-        index.mkdir()
+        made.unlink()
+        made.mkdir()
     elif damage == "link":
-        index.rename(tmp_path / "lie")
+        made.rename(tmp_path / "lie")
         (tmp_path / "lie").write_bytes(lie)
-        index.symlink_to(tmp_path / "lie")
+        made.symlink_to(tmp_path / "lie")
     else:
-        index.write_bytes(lie if damage == "writable" else b"")
-        index.chmod(0o666)
+        made.write_bytes(lie if damage == "writable" else b"")
+        made.chmod(0o666)
     assert value(file, tmp_path, b"name5") == b" name5@mailbox.example, copy@archive.example"
 
 

@@ -291,7 +291,7 @@ def test_a_name_of_very_many_parts_is_refused_at_once() -> None:
 
 def test_a_fifo_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    for read in (toml.contents, toml.contents_if_there):
+    for read in (toml.read, toml.read_if_there):
         with pytest.raises(ConfigError, match="fifo: cannot read it: a pipe into which nobody writes"):
             read(str(tmp_path / "fifo"))
 
