@@ -33,6 +33,7 @@ DOORS = {
     "version": "sendmail_py.commands.usage",
 }
 
+WRITERS = ("list", "verify")  # what they write has foreign addresses in it
 NAMES = {"mailq": "list", "newaliases": "aliases", "runq": "flush"}
 
 
@@ -83,6 +84,8 @@ def run(request: Request, stdin_open: bool) -> int:
         if request.mode == "submit" and stdin_open:
             drain(STDIN)
         raise
+    if request.mode in WRITERS:
+        be_readable()
     status = door(request.mode)(request, stdin_open)
     if request.then_flush:
         flush_afterwards(request, stdin_open)
@@ -95,6 +98,13 @@ def forbid_message(request: Request) -> None:
         raise UsageError(f"{printable(request.operands[0], 64)}: no operands in this mode; see sendmail(8)")
     if request.from_header and request.mode != "smtp":
         raise UsageError("option -t: no message is read in this mode; see sendmail(8)")
+
+
+def be_readable() -> None:
+    """Have what the locale's character set lacks written as an escape, as on standard error."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
 
 
 def door(mode: str) -> Callable[[Request, bool], int]:

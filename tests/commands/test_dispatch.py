@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import posix
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -74,6 +76,20 @@ def test_a_message_that_is_queued_is_a_success_whatever_the_flush_does(
     assert capfd.readouterr() == ("", "")
     assert len(said) == 1
     assert said[0] == "a text" or said[0].startswith("internal error, please report it: KeyError at ")
+
+
+@pytest.mark.parametrize("words", [["-bp"], ["-bv", "a@example.org"]])
+def test_what_the_character_set_lacks_is_an_escape(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(request: Request, stdin_open: bool) -> int:
+        sys.stdout.write("gr\xfc\xdfe \u4f8b\n")
+        return 0
+
+    octets = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(octets, encoding="iso-8859-1"))
+    called(monkeypatch, *words)
+    monkeypatch.setattr(dispatch, "door", lambda mode: run)
+    assert dispatch.guarded(Request("sendmail", "submit"), True) == 0
+    assert octets.getvalue() == b"gr\xfc\xdfe \\u4f8b\n"
 
 
 def test_silence_was_asked_for_and_the_status_stays(
