@@ -134,7 +134,8 @@ def install_tree(tree: Tree, method: str, timer: str, force: bool, yes: bool, dr
     if not yes:
         agree(todo)
     system.install(wanted, todo, calling, click.echo)
-    timers.refresh(tree)
+    if not calling:
+        timers.refresh(tree)
     if kind == "none":
         warn("nothing calls `sendmail -q` here; mail waits until something does, see sendmail-py(8)")
     for text in for_everybody([interpreter]):
