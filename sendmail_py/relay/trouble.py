@@ -72,6 +72,7 @@ DETAIL = {
     transaction.UNSENT: "0.0",
 }
 
+MINUTE = 60  # seconds that any step may count for: a lifetime may be short, and our files know whole seconds
 FEWEST_TRIES = 3  # before a message may be too old, whatever the clock says
 UNKNOWN = "4.4.2"
 
@@ -188,8 +189,14 @@ def age(created: float, waited: float, now: float) -> float:
 
 
 def waited_until(waited: float, last: float, now: float, lifetime: float) -> float:
-    """The seconds seen to go by, one step later: no step counts for over an eighth of the lifetime."""
-    return waited + min(max(0.0, now - last), lifetime / 8)
+    """The seconds seen to go by, one step later.
+
+    No step counts for over an eighth of the lifetime. One that is longer than all of it is rather a jump of
+    the clock than a machine that was off, and counts for a sixty-fourth; else four jumps would be enough.
+    """
+    step = max(0.0, now - last)
+    share = lifetime / 8 if step <= lifetime else lifetime / 64
+    return waited + min(step, max(share, MINUTE))
 
 
 def expired(outcome: Outcome, age: float) -> Outcome:

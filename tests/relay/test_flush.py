@@ -135,11 +135,11 @@ def test_an_old_message_is_tried_several_times_before_it_expires(tmp_path: Path)
         world.put(b"grey@y.example")
         world.now += 30 * 86400
         results = []
-        for _ in range(4):
+        for _ in range(5):
             summary = world.flush(force=True)
             results.append((summary.deferred, summary.failed))
             world.now += 2 * 86400
-    assert results == [(1, 0), (1, 0), (1, 0), (0, 1)]
+    assert results == [(1, 0)] * 4 + [(0, 1)]
 
 
 def test_a_message_that_a_wrong_clock_dated_in_the_future_expires_all_the_same(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from sendmail_py.relay import transaction, trouble
 from sendmail_py.relay.faults import (
@@ -158,10 +160,37 @@ def test_expires_by_the_clock_by_tries_and_by_what_was_seen_of_the_wait(
 
 
 @pytest.mark.parametrize(
-    ("step", "counted"), [(600, 600), (0, 0), (-1e9, 0), (2 * 86400, 0.625 * 86400), (1e9, 0.625 * 86400)]
+    ("step", "counted"),
+    [(600, 600), (0, 0), (-1e9, 0), (2 * 86400, 0.625 * 86400), (6 * 86400, 6750), (1e9, 6750)],
 )
-def test_a_step_of_the_wait_counts_for_an_eighth_of_the_lifetime_at_most(step: float, counted: float) -> None:
+def test_a_step_of_the_wait_counts_for_an_eighth_of_the_lifetime_at_most_and_a_jump_for_less(
+    step: float, counted: float
+) -> None:
     assert trouble.waited_until(100, 1e9, 1e9 + step, 5 * 86400) == 100 + counted
+
+
+@pytest.mark.parametrize("lifetime", [0, 1, 3, 60, 600])
+@pytest.mark.parametrize("step", [1, 5, 30])
+def test_a_short_lifetime_ends_too(lifetime: int, step: int) -> None:
+    waited, tries = 0, 0
+    while not trouble.is_expired(1e9, lifetime, tries, waited, 1e9 + step * tries):
+        waited = int(trouble.waited_until(waited, 1e9, 1e9 + step, lifetime))
+        tries += 1
+        assert tries < lifetime / step + 5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_years_back_and_forth_fail_nothing_early(seed: int) -> None:
+    """Half of the lifetime is gone in truth, too, before anything fails."""
+    draw = random.Random(seed)  # noqa: S311
+    real, shift, last, waited, tries, lifetime = 0.0, 0.0, 1.8e9, 0.0, 0, 5 * 86400.0
+    while not trouble.is_expired(1.8e9, lifetime, tries, waited, last):
+        real += 3600
+        if draw.random() < 0.05:
+            shift = draw.uniform(-30, 30) * 365 * 86400
+        now = 1.8e9 + real + shift
+        waited, last, tries = trouble.waited_until(waited, last, now, lifetime), now, tries + 1
+    assert lifetime / 2.5 < real < lifetime * 2
 
 
 THROTTLING = [
