@@ -62,7 +62,8 @@ def own(request: Request, config: Config, total: Total, owner: str = "") -> None
     """One queue: a message at a time, a reader may stop."""
     spool = Spool(config.queue.directory)
     where = homes.STATE if config.queue.shared else config.queue.directory
-    pause = general_reason(where, [host.name for host in config.smarthosts])
+    names = [host.name for host in config.smarthosts]
+    pause = general_reason(where, names) or general_reason(config.queue.directory, names)
     refusals = refused.read(config.queue.directory)
     busy = locked_files()
     hold_unknown, now = config.queue.on_unknown == "hold", time.time()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sendmail_py.mail.envelope import Envelope, Recipient
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.delivery import Via
+    from sendmail_py.relay.faults import Fault
     from sendmail_py.relay.outcome import Outcome
     from sendmail_py.relay.transaction import Transaction
     from sendmail_py.spool.tries import Try
@@ -176,9 +177,25 @@ class OneMail:
         """A session ended, and it was not this message's doing."""
         self.delivery.put_back(interrupted, via)
 
-    def excuses(self) -> bool:
+    def whose(self, done: Transaction) -> int:
+        """There is one message."""
+        return 0
+
+    def blame(self, done: Transaction, words: str, setting: SmartHost) -> str:
+        """The smart host rests for all mail there is."""
+        return words
+
+    def broken(self, in_hand: list[Transaction], judged: int, fault: Fault, setting: SmartHost) -> str:
+        """See flush.Run.may_go_on."""
+        return ""
+
+    def parted(self, setting: SmartHost, fault: Fault | None) -> bool:
         """One message has no excuse."""
         return False
+
+    def severity(self) -> int:
+        """One more than the last time."""
+        return 0
 
     def give_up(self, setting: SmartHost) -> None:
         """On to the next smart host."""

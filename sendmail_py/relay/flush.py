@@ -176,7 +176,8 @@ class Run:
         self.asked = stop
         self.opened: Callable[[], None] = lambda: None  # told when a session with a server is open
         self.throttled = ""  # the smart host's words when it wants less mail
-        self.breaches = 0  # transactions in a row in which it found our dialogue wrong
+        # Transactions in a row in which it found our dialogue wrong, by whose they were.
+        self.breaches: dict[int, int] = {}
         self.summary = Summary()
         self.setting: SmartHost
         self.progress = False  # whether this session has settled a recipient for good
@@ -210,17 +211,18 @@ class Run:
         pace = self.paces.of(self.setting.name, self.setting.max_rate)
         while not self.stop() and self.mail.prepare(self.setting):
             self.progress = self.blamed = False
-            self.breaches = 0
+            self.breaches = {}
             sessions = Sessions(self, opener, self.setting, pace)
             fault = sessions.serve()
             self.mail.settle()
             if fault is None or self.progress:
                 self.breaker.clear(self.setting.name)
+            is_excused = self.mail.parted(self.setting, fault)
             if isinstance(fault, StoppedFault):
                 break
             if self.throttled:
                 fault = RefusedFault(self.throttled)
-            may_go_on = fault is None or self.may_go_on(fault) or self.mail.excuses()
+            may_go_on = fault is None or self.may_go_on(fault) or is_excused
             if fault is not None and (self.throttled or not may_go_on):
                 self.pause(fault)
                 break
@@ -272,18 +274,19 @@ class Run:
         """Write the outcomes down."""
         progress, throttled = self.mail.judged(done, via, self.setting)
         self.progress = self.progress or progress
-        self.throttled = self.throttled or throttled
-        self.note_breach(trouble.breach(done))
+        words = self.out_of_step(done) or throttled
+        if words:
+            self.throttled = self.mail.blame(done, words, self.setting) or self.throttled
 
-    def note_breach(self, words: str) -> None:
-        """Count the transactions in which the server found our dialogue wrong.
+    def out_of_step(self, done: Transaction) -> str:
+        """What the server said when it found our dialogue wrong once too often.
 
         One may be due to an odd address; after two, with nobody served, the smart host rests. Two odd
         addresses do not hold the others for long: they go behind them.
         """
-        self.breaches = self.breaches + 1 if words else 0
-        if self.breaches > 1 and not self.progress:
-            self.throttled = self.throttled or f"out of step: {words}"
+        words, whose = trouble.breach(done), self.mail.whose(done)
+        self.breaches[whose] = self.breaches.get(whose, 0) + 1 if words else 0
+        return f"out of step: {words}" if self.breaches[whose] > 1 and not self.progress else ""
 
     def interrupted(self, in_hand: list[Transaction], judged: int, fault: Fault, via: Via) -> None:
         """Judge, or keep for the next session, what was in hand when the session ended."""
@@ -293,6 +296,7 @@ class Run:
                 self.mail.charge(one, trouble.interrupted(one.stage, fault), via)
             else:
                 self.mail.put_back(one, via)
+        self.throttled = self.mail.broken(in_hand, judged, fault, self.setting) or self.throttled
 
     # --- ends ---
 
@@ -301,7 +305,7 @@ class Run:
         setting, rules = self.setting, self.rules
         now = rules.clock()
         earlier = self.breaker.get(setting.name)
-        count = earlier.count + 1 if earlier is not None else 1
+        count = self.mail.severity() or (earlier.count + 1 if earlier is not None else 1)
         wait = trouble.wait(count, rules.queue.retry_min, rules.queue.retry_max, rules.random)
         reason = printable(str(fault))
         since = earlier.since if earlier is not None else int(now)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.backlog import Backlog
     from sendmail_py.relay.delivery import Delivery, Via
+    from sendmail_py.relay.faults import Fault
     from sendmail_py.relay.outcome import Outcome
     from sendmail_py.relay.transaction import Transaction, Verdict
 
@@ -178,9 +179,25 @@ class InHand:
             self.count(delivery)
             self.backlog.put_back(delivery)
 
-    def excuses(self) -> bool:
+    def whose(self, done: Transaction) -> int:
+        """All of it is one user's."""
+        return 0
+
+    def blame(self, done: Transaction, words: str, setting: SmartHost) -> str:
+        """The smart host rests for all mail there is."""
+        return words
+
+    def broken(self, in_hand: list[Transaction], judged: int, fault: Fault, setting: SmartHost) -> str:
+        """See flush.Run.may_go_on."""
+        return ""
+
+    def parted(self, setting: SmartHost, fault: Fault | None) -> bool:
         """The mail of one user has no excuse for a smart host that hangs up twice."""
         return False
+
+    def severity(self) -> int:
+        """One more than the last time."""
+        return 0
 
     def give_up(self, setting: SmartHost) -> None:
         """That smart host is of no use in this run."""

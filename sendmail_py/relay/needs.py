@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.delivery import Via
+    from sendmail_py.relay.faults import Fault
     from sendmail_py.relay.outcome import Outcome
     from sendmail_py.relay.transaction import Transaction
 
@@ -84,8 +85,20 @@ if TYPE_CHECKING:
         def put_back(self, interrupted: Transaction, via: Via) -> None:
             """A session ended, and it was not this transaction's doing."""
 
-        def excuses(self) -> bool:
-            """Whether a session's end is laid to mail that is not sent any more in this run."""
+        def whose(self, done: Transaction) -> int:
+            """A number for whoever sends it."""
+
+        def blame(self, done: Transaction, words: str, setting: SmartHost) -> str:
+            """A reply that is not about a message: why the smart host is to rest for it, "" if it is not."""
+
+        def broken(self, in_hand: list[Transaction], judged: int, fault: Fault, setting: SmartHost) -> str:
+            """A session ended with these in hand after so many others: as `blame`."""
+
+        def parted(self, setting: SmartHost, fault: Fault | None) -> bool:
+            """The sessions ended; whether that is laid to mail that is not sent any more in this run."""
+
+        def severity(self) -> int:
+            """For how many faults in a row the smart host is to rest, 0 for one more than the last time."""
 
         def give_up(self, setting: SmartHost) -> None:
             """That smart host is of no use in this run."""

@@ -1,7 +1,8 @@
 """The mail of many owners as one (needs.Mail): whose turn it is, and what became of what.
 
-Guarantees: the owner whose mail has cost least in this run is next, so nobody's backlog holds somebody
-else's message; nobody waits for a reader while another one has mail ready.
+Guarantees: the owner whose mail has cost least in this run, in octets and time, is next, so nobody's backlog
+holds somebody else's message; nobody waits for a reader while another one has mail ready; trouble costs only
+those whose doing it may be (suspicion.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 
-from sendmail_py import maillog
 from sendmail_py.relay import delivery, outcome, trouble
 from sendmail_py.shared import dialect, frames
 from sendmail_py.shared.peer import Held
@@ -20,20 +20,24 @@ if TYPE_CHECKING:
 
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.delivery import Via
+    from sendmail_py.relay.faults import Fault
     from sendmail_py.relay.outcome import Outcome
     from sendmail_py.relay.transaction import Transaction
     from sendmail_py.shared.peer import Peer
     from sendmail_py.shared.relay import Entrance
+    from sendmail_py.shared.suspicion import Suspicion
 
 FEW = 4  # transactions of a reader that are at hand when there are many readers
 MANY = 16  # and when there are few: as many as a session has in flight
 TURN = 0.05  # seconds
 LAST_WORDS = 20.0  # seconds for the reports at the end of a run
+SECOND_COST = 100_000  # octets that a second of a session counts for in the sharing
 
 
 class Crowd:
     """The readers' mail for the smart hosts `usable`, in their order.
 
+    suspicion what is known of owners whose mail had trouble
     entrance  where readers come in later, None: nowhere
     stop      whether to begin nothing more
     told      is given a line for root when a reader's turn is over
@@ -45,6 +49,7 @@ class Crowd:
         self,
         peers: list[Peer],
         usable: list[SmartHost],
+        suspicion: Suspicion,
         clock: Callable[[], float] = time.time,
         *,
         stop: Callable[[], bool] = lambda: False,
@@ -53,6 +58,8 @@ class Crowd:
     ) -> None:
         self.peers = peers
         self.usable = list(usable)
+        self.names = [one.name for one in usable]
+        self.suspicion = suspicion
         self.clock = clock
         self.stop = stop
         self.entrance = entrance
@@ -62,9 +69,8 @@ class Crowd:
         self.damaged = 0
         self.flying = 0
         self.sender: Callable[[bytes], None] = lambda reverse_path: None  # told of each message's
-        # Whose mail was in hand when a session ended; nobody's arrived since.
-        self.suspects: set[Peer] = set()
-        self.excused = 0  # owners whose mail was laid aside for that, in a row
+        self.excused = False  # whether the end of the sessions of now is laid to somebody's mail
+        self.billed = 0.0  # until when a session's time is
         self.lock = threading.RLock()  # a run calls under its sessions' lock, and without it between them
 
     # --- out ---
@@ -92,7 +98,10 @@ class Crowd:
                     peer.put_back()  # what is at hand may be too much
             if not self.prepare(setting):
                 return None
-            held = min(self.ready(), key=lambda one: one.served).take()
+            chosen = self.suspicion.choose(setting.name, self.ready())
+            if chosen is None:
+                return None
+            held = chosen.take()
             self.flying += 1
             self.sender(held.envelope.reverse_path)
             self.listen(setting, 0.0)
@@ -115,6 +124,8 @@ class Crowd:
         """Ask for what is missing, wait so long for anything to be said, and take what was."""
         depth = MANY if len(self.peers) < 4 else FEW
         for peer in self.peers:
+            if not peer.is_aside and self.suspicion.is_resting(setting.name, peer.uid):
+                peer.set_aside()
             peer.want(setting, depth, self.most)
         self.hear(seconds)
         if len(self.usable) == 1:
@@ -147,8 +158,10 @@ class Crowd:
         self.peers.remove(peer)
         peer.close()
         if peer.is_done:
-            word = word if peer.was_wanted else "more"  # it came when the run was about to end
-            self.told(f"{word} {peer.uid} {peer.mark} {peer.due}")
+            until = self.suspicion.until(self.names, peer.uid)
+            if not until and not peer.was_wanted:
+                word = "more"  # it came when the run was about to end
+            self.told(f"{'done' if until else word} {peer.uid} {peer.mark} {max(until, peer.due)}")
         else:
             self.told(f"gone {peer.uid}")
 
@@ -165,16 +178,23 @@ class Crowd:
         judged = [trouble.judge(one) if one else None for one in held.verdicts]
         found = [one for one in judged if one is not None]
         with self.lock:
-            self.flying -= 1
+            self.landed(held)
             self.note(held, judged, via)
             taken = b"1" if held.mail_accepted else b""
             held.peer.report(b"judged", held, via, [taken])
+            has_arrived = any(one.kind == outcome.DELIVERED for one in found)
+            if has_arrived and self.suspicion.arrived(setting.name, held.peer.uid):
+                held.peer.tell(dialect.rest_frame(setting.name, None))
         throttled = [one.text for one in found if one.cause == outcome.THROTTLED]
         settled = any(one.kind in (outcome.DELIVERED, outcome.FAILED, outcome.AGAIN) for one in found)
-        if settled:
-            self.suspects.clear()
-            self.excused = 0
         return settled, throttled[-1] if throttled else ""
+
+    def landed(self, held: Held) -> None:
+        """It is in no session any more; its owner pays for the time that it took when its turn had come."""
+        self.flying -= 1
+        now = time.monotonic()
+        held.peer.served += int((now - max(self.billed, held.since)) * SECOND_COST)
+        self.billed = now
 
     def settle(self) -> None:
         """Each reader makes durable what it was told, even when the relay dies meanwhile."""
@@ -183,16 +203,15 @@ class Crowd:
         """A session ended in it."""
         held = as_held(interrupted)
         with self.lock:
-            self.flying -= 1
+            self.landed(held)
             self.note(held, [trouble.judge(one) if one else reason for one in held.verdicts], via)
             held.peer.report(b"charge", held, via, dialect.outcome_words(reason))
-            self.suspects.add(held.peer)
 
     def put_back(self, interrupted: Transaction, via: Via) -> None:
         """A session ended, and it was not its doing."""
         held = as_held(interrupted)
         with self.lock:
-            self.flying -= 1
+            self.landed(held)
             self.note(held, [trouble.judge(one) if one else None for one in held.verdicts], via)
             held.peer.report(b"back", held, via, [])
 
@@ -207,27 +226,54 @@ class Crowd:
             self.counts[one.kind] += 1
             delivery.log(held.offer.queue_id, held.envelope, index, one, via, now)
 
-    # --- ends ---
+    # --- whose doing it is ---
 
-    def excuses(self) -> bool:
-        """Whether a session's end is laid to the owner whose mail was in hand: the rest of his waits then.
+    def whose(self, done: Transaction) -> int:
+        """Its owner's uid."""
+        return as_held(done).peer.uid
 
-        Any user can write mail that makes a server hang up. When nobody's mail arrives after that, and
-        another owner's fares no better, it is the smart host.
-        """
+    def blame(self, done: Transaction, words: str, setting: SmartHost) -> str:
+        """The server wants less of an owner's mail; why it is to rest for everybody, "" if it is not."""
         with self.lock:
-            suspects, self.suspects = self.suspects, set()
-            if len(suspects) != 1 or self.excused:
-                return False
-            self.excused += 1
-            (suspect,) = suspects
-            suspect.set_aside()
-            maillog.notice(f"a session ended in mail of uid {suspect.uid}; the rest of it waits")
-            return True
+            peer = as_held(done).peer
+            if peer.is_aside:
+                return ""  # what was under way when the first such answer came says no more than that
+            reason = self.suspicion.accuse(setting.name, peer.uid, words)
+            self.set_aside(peer, setting)
+            return reason
+
+    def broken(self, in_hand: list[Transaction], judged: int, fault: Fault, setting: SmartHost) -> str:
+        """A session ended in somebody's mail; why the smart host is to rest, "" if it is not."""
+        with self.lock:
+            peers = {held.peer.uid: held.peer for held in map(as_held, in_hand)}
+            resting, reason = self.suspicion.broken(setting.name, set(peers), judged, fault)
+            for uid in resting:
+                self.set_aside(peers[uid], setting)
+            self.excused = self.excused or bool(peers)
+            return reason
+
+    def set_aside(self, peer: Peer, setting: SmartHost) -> None:
+        """No more of an owner's mail to that smart host in this run, and until its rest is over."""
+        peer.set_aside()
+        peer.tell(dialect.rest_frame(setting.name, self.suspicion.rests.get(setting.name, peer.uid)))
+
+    def parted(self, setting: SmartHost, fault: Fault | None) -> bool:
+        """The sessions ended; whether that may be the doing of somebody whose mail was in hand."""
+        with self.lock:
+            self.suspicion.parted(setting.name, fault)
+            excused, self.excused = self.excused, False
+            return excused
+
+    def severity(self) -> int:
+        """How often too many owners had trouble."""
+        return self.suspicion.severity
+
+    # --- ends ---
 
     def give_up(self, setting: SmartHost) -> None:
         """That smart host is of no use in this run."""
         self.usable = [one for one in self.usable if one is not setting]
+        self.suspicion.next_host()
         self.most = (0, 0)
         for peer in self.peers:
             peer.leave(setting)

@@ -10,6 +10,8 @@ Relay to reader, after the first one, which brings the settings:
     judged N VIA TAKEN V*      the verdicts, one for each recipient; TAKEN: MAIL was accepted
     charge N VIA OUTCOME V*    the session ended and this was an attempt; OUTCOME for who has no verdict
     back N VIA V*              the session ended, and this was no attempt
+    rest NAME UNTIL COUNT SINCE REASON
+                               it takes none of this owner's mail before UNTIL (seconds; 0: it takes it again)
     leave NAME                 that smart host is of no use in this run
     end                        write the reports that are due; answered by `done`
 
@@ -39,6 +41,7 @@ from sendmail_py.shared.frames import FrameError, number
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.relay.transaction import Transaction
+    from sendmail_py.spool.rests import Rest
 
 PHASES = (transaction.MAIL, transaction.RCPT, transaction.DATA, transaction.END, transaction.UNSENT)
 KINDS = (outcome.DELIVERED, outcome.DEFERRED, outcome.FAILED, outcome.AGAIN)
@@ -180,3 +183,11 @@ def read_verdicts(words: list[bytes], wanted: int) -> list[Verdict | None]:
 def verdict_frame(kind: bytes, offered: int, via: Via, extra: list[bytes], done: Transaction) -> list[bytes]:
     """A `judged`, `charge` or `back` frame."""
     return [kind, b"%d" % offered, *via_words(via), *extra, *verdict_words(done.verdicts)]
+
+
+def rest_frame(name: str, rest: Rest | None) -> list[bytes]:
+    """A `rest` frame; None: it is over."""
+    if rest is None:
+        return [b"rest", name.encode(), b"0", b"0", b"0", b""]
+    numbers = [b"%d" % rest.until, b"%d" % rest.count, b"%d" % rest.last]
+    return [b"rest", name.encode(), *numbers, rest.reason.encode("utf-8", "replace")]

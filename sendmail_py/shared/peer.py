@@ -43,7 +43,7 @@ FORGED = b" relay="  # in lines about attempts, which the relay writes itself
 class Held(Transaction):
     """A transaction whose content the relay has: `offer` is its number at `peer`, `copy` the content."""
 
-    __slots__ = ("copy", "offer", "peer")
+    __slots__ = ("copy", "offer", "peer", "since")
 
     def __init__(self, peer: Peer, offer: Offer, copy: copies.Copy, new_head: list[bytes] | None) -> None:
         size, chunks, eight_bit = copy.size, copy.chunks, copy.eight_bit
@@ -62,6 +62,7 @@ class Held(Transaction):
         self.peer = peer
         self.offer = offer
         self.copy = copy
+        self.since = 0.0  # when a session took it (seconds)
 
 
 class Peer:
@@ -71,7 +72,7 @@ class Peer:
     device     of the spool
     limit      most octets of a message
     ready      transactions that a session can have; `flying` those that one has, by number
-    served     octets that this owner's mail has cost in this run
+    served     octets that this owner's mail has cost in this run, time included
     due, mark  when its next message is due (seconds), and the state of the spool when that was so
     """
 
@@ -96,7 +97,7 @@ class Peer:
         self.is_ending = False
         self.is_big = False
         self.was_wanted = False  # whether it was asked for anything
-        self.is_aside = False  # its mail is not sent any more in this run
+        self.is_aside = False  # its mail is not sent any more in this run to the smart host of now
         self.due = 0
         self.mark = ""
         self.lines = 0
@@ -126,6 +127,7 @@ class Peer:
     def take(self) -> Held:
         """Its next transaction, which a session begins now."""
         held = self.ready.pop(0)
+        held.since = time.monotonic()
         self.flying[held.offer.number] = held
         self.served += held.size + MESSAGE_COST + RECIPIENT_COST * len(held.indices)
         self.tell([b"sent", b"%d" % held.offer.number])
@@ -147,7 +149,7 @@ class Peer:
         self.has_returns = self.has_returns or kind == b"back"
 
     def set_aside(self) -> None:
-        """No more of its mail in this run."""
+        """No more of its mail in this run to the smart host of now."""
         self.is_aside = True
         self.is_dry = True
         self.put_back()
@@ -162,7 +164,7 @@ class Peer:
     def leave(self, setting: SmartHost) -> None:
         """That smart host is of no use in this run."""
         self.put_back()
-        self.is_dry = False
+        self.is_dry = self.is_aside = False
         self.tell([b"leave", setting.name.encode()])
 
     # --- what it says ---

@@ -24,6 +24,7 @@ from sendmail_py.relay.in_hand import InHand
 from sendmail_py.shared import dialect, settings
 from sendmail_py.shared.dialect import Offer
 from sendmail_py.shared.frames import FrameError, channel_of, number
+from sendmail_py.spool.breaker import Breaker, Pause
 from sendmail_py.spool.claim import open_message
 from sendmail_py.spool.queue import FOREVER, Spool
 from sendmail_py.spool.tenants import mark_of
@@ -71,6 +72,7 @@ class Reader:
             b"judged": self.judged,
             b"charge": self.charge,
             b"back": self.back,
+            b"rest": self.rest,
             b"leave": self.leave,
         }
         while (frame := self.next_frame())[0] != b"end":
@@ -144,6 +146,15 @@ class Reader:
         done, via = self.taken_back(frame)
         done.verdicts = dialect.read_verdicts(frame[5:], len(done.indices))
         self.in_hand.put_back(done, via)
+
+    def rest(self, frame: list[bytes]) -> None:
+        """A smart host takes none of this owner's mail for a while, or takes it again: for mailq."""
+        known, name = Breaker(self.config.queue.directory), frame[1].decode()
+        until, count, since = (number(one) for one in frame[2:5])
+        if until:
+            known.set(name, Pause(until, count, since, frame[5].decode("utf-8", "replace")))
+        else:
+            known.clear(name)
 
     def leave(self, frame: list[bytes]) -> None:
         """No more for that smart host."""

@@ -19,6 +19,8 @@ from sendmail_py.shared import frames, proof, rights
 from sendmail_py.shared.crowd import Crowd
 from sendmail_py.shared.frames import FrameError, number
 from sendmail_py.shared.peer import Peer
+from sendmail_py.shared.suspicion import Suspicion
+from sendmail_py.spool.rests import Rests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +64,9 @@ class Relay:
             self.words = words
             entrance = Entrance(self, control, device)
             peers = [entrance.peer(uid, channel) for uid, channel in channels]
-            self.play(Crowd(peers, usable, stop=stop, entrance=entrance, told=self.tell), stop, trace)
+            suspicion = Suspicion(Rests(self.directory, self.rules.clock), self.rules)
+            crowd = Crowd(peers, usable, suspicion, stop=stop, entrance=entrance, told=self.tell)
+            self.play(crowd, stop, trace)
             status = 0
         except (OSError, SendmailError) as fault:
             maillog.warning(f"the relay of the shared spool: {fault}")

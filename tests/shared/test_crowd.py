@@ -16,7 +16,9 @@ from sendmail_py.policy import identity
 from sendmail_py.policy.config import smarthost
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.relay import outcome, transaction
+from sendmail_py.relay.backlog import Rules
 from sendmail_py.relay.delivery import Via
+from sendmail_py.relay.faults import TransportFault
 from sendmail_py.relay.outcome import Outcome
 from sendmail_py.relay.reply import Reply
 from sendmail_py.relay.transaction import Verdict
@@ -26,6 +28,8 @@ from sendmail_py.shared.crowd import Crowd
 from sendmail_py.shared.dialect import Offer
 from sendmail_py.shared.frames import Channel
 from sendmail_py.shared.peer import Held, Peer
+from sendmail_py.shared.suspicion import Suspicion
+from sendmail_py.spool.rests import Rests
 
 HOST = smarthost(name="isp", host="127.0.0.1")
 VIA = Via("isp", "here")
@@ -39,6 +43,8 @@ class World:
         self.ends: list[Channel] = []
         self.peers: list[Peer] = []
         self.told: list[str] = []
+        queue: Any = SimpleNamespace(retry_min=300.0, retry_max=14400.0)
+        self.rules = Rules(queue, lambda: 1000.0, lambda: 0.0)
 
     def peer(self, uid: int, messages: int, size: int = 100, recipients: int = 1) -> Peer:
         """An owner with so many messages."""
@@ -62,7 +68,8 @@ class World:
 
     def crowd(self, *them: Peer, **keywords: Any) -> Crowd:
         """All of them together."""
-        return Crowd(list(them), [HOST], told=self.told.append, **keywords)
+        suspicion = Suspicion(Rests("", lambda: 1000.0), self.rules)
+        return Crowd(list(them), [HOST], suspicion, told=self.told.append, **keywords)
 
 
 @pytest.fixture
@@ -185,37 +192,74 @@ def test_the_end_tells_root_of_everybody(world: World) -> None:
     assert world.told == ["gone 1", "done 2 1:1 7", "more 3 2:2 0"]  # nothing of the third was ever wanted
 
 
-def test_the_first_owner_in_whose_mail_a_session_ends_waits_and_the_second_is_no_accident(
-    world: World,
-) -> None:
-    one, two, three = world.peer(1, 3), world.peer(2, 3), world.peer(3, 3)
-    crowd = world.crowd(one, two, three)
-    first = crowd.next_transaction(HOST, 0)
-    assert first is not None
-    crowd.charge(first, GONE, VIA)
-    assert crowd.excuses()
-    assert (one.is_aside, one.ready) == (True, [])
-    second = crowd.next_transaction(HOST, 0)
-    assert isinstance(second, Held)
-    crowd.charge(second, GONE, VIA)
-    assert not crowd.excuses()
-    assert not second.peer.is_aside
+def end(crowd: Crowd, *held: Any) -> str:
+    """A session ends with these in hand; why the smart host is to rest."""
+    for one in held:
+        crowd.charge(one, GONE, VIA)
+    return crowd.broken(list(held), 0, TransportFault("gone"), HOST)
 
 
-def test_after_mail_that_arrived_another_owner_can_be_the_reason(world: World) -> None:
-    them = [world.peer(uid, 3) for uid in (1, 2, 3)]
-    crowd = world.crowd(*them)
+def test_an_owner_in_whose_mail_two_sessions_end_waits_and_the_others_go_on(world: World) -> None:
+    bad, good = world.peer(1, 4), world.peer(2, 3)
+    crowd = world.crowd(bad)
     for _ in range(2):
-        bad = crowd.next_transaction(HOST, 0)
-        assert bad is not None
-        crowd.charge(bad, GONE, VIA)
-        assert crowd.excuses()
-        arrive(crowd, crowd.next_transaction(HOST, 0))
-    assert sum(one.is_aside for one in them) == 2
+        assert not bad.is_aside
+        assert end(crowd, crowd.next_transaction(HOST, 0)) == ""
+        assert crowd.parted(HOST, TransportFault("gone"))
+    assert (bad.is_aside, bad.ready) == (True, [])
+    crowd.peers.append(good)
+    assert order(crowd, 3) == [2, 2, 2]
 
 
-def test_a_session_that_ends_in_nobodys_mail_is_the_smart_hosts_doing(world: World) -> None:
-    assert not world.crowd(world.peer(1, 3)).excuses()
+def test_when_a_session_ends_in_the_mail_of_two_the_next_one_is_for_one_of_them(world: World) -> None:
+    crowd = world.crowd(world.peer(1, 3), world.peer(2, 3))
+    assert end(crowd, *[crowd.next_transaction(HOST, 0) for _ in range(2)]) == ""
+    assert crowd.parted(HOST, TransportFault("gone"))
+    first = order(crowd, 2)
+    assert len(set(first)) == 1
+    assert crowd.next_transaction(HOST, 0) is None
+    assert not crowd.parted(HOST, None)
+    assert order(crowd, 1) != first[:1]
+
+
+def test_a_rest_is_what_the_owner_is_told_and_root_need_not_ask_before(world: World) -> None:
+    one = world.peer(1, 2)
+    crowd = world.crowd(one)
+    held = crowd.next_transaction(HOST, 0)
+    assert held is not None
+    held.verdicts = [Verdict(transaction.RCPT, Reply(450, [b"4.7.1 too many messages, slow down"]))]
+    settled, words = crowd.judged(held, VIA, HOST)
+    assert (settled, bool(words)) == (False, True)
+    assert crowd.blame(held, words, HOST) == ""
+    crowd.settle()
+    said = []
+    while (frame := world.ends[0].take()) is not None:
+        said.append(frame)
+    (rest,) = [frame for frame in said if frame[0] == b"rest"]
+    assert rest[1:3] == [b"isp", b"1300"]
+    one.end()
+    world.ends[0].put([b"done", b"1001", b"5:6"])
+    crowd.end()
+    crowd.dismiss_all("more")
+    assert world.told == ["done 1 5:6 1300"]
+
+
+def test_an_end_in_nobodys_mail_is_the_smart_hosts_doing(world: World) -> None:
+    crowd = world.crowd(world.peer(1, 3))
+    assert not crowd.parted(HOST, TransportFault("no way"))
+
+
+def test_time_in_a_session_costs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    slow, quick = world.peer(1, 3), world.peer(2, 20)
+    crowd = world.crowd(slow, quick)
+    for _ in range(2):
+        held = crowd.next_transaction(HOST, 0)
+        assert isinstance(held, Held)
+        now[0] += 10.0 if held.peer is slow else 0.01
+        arrive(crowd, held)
+    assert order(crowd, 19) == [2] * 19
 
 
 def test_the_cost_of_a_message_counts_its_recipients(world: World) -> None:

@@ -386,7 +386,7 @@ def let_lie(system: System, code: str) -> None:
     system.at(f"{LIB}/lie.py").write_text(LIAR + code)
     with system.at(f"{LIB}/sendmail_py/shared/reader.py").open("a") as out:
         out.write(
-            f"\n\nhonest = main\ndef main():\n"
+            f"\n\nimport os\nhonest = main\ndef main():\n"
             f"    exec(open('{LIB}/lie.py').read(), {{}}) if os.geteuid() == {ATTACKER} else honest()\n"
         )
 
@@ -502,7 +502,7 @@ def test_roots_mailq_ends_whatever_the_owners_commands_do(system: System) -> Non
     shorten(system, "asking", "PATIENCE", 3.0)
     with system.at(f"{LIB}/sendmail_py/commands/dispatch.py").open("a") as out:
         out.write(
-            f"\n\nhonest = main\ndef main():\n"
+            f"\n\nimport os\nhonest = main\ndef main():\n"
             f"    while posix.geteuid() == {ATTACKER}: posix.write(1, b'\\x1b[2Jevil\\n' * 5000)\n"
             f"    honest()\n"
         )
