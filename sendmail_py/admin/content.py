@@ -153,14 +153,16 @@ class Names:
         return found
 
 
-def system_entries(tree: Tree, log: str) -> list[Entry]:
+def system_entries(tree: Tree, log: str, systemd: bool = True) -> list[Entry]:
     """Units, account, folders, and the hooks of the network that are called. `log`: our log file, "" none."""
-    found = [
-        Entry(layout.SYSUSERS, units.sysusers().encode()),
-        Entry(layout.TMPFILES, units.tmpfiles().encode()),
-    ]
-    for name, text in units.system_units(log).items():
-        found.append(Entry(f"{layout.UNIT_FOLDER}/{name}", text.encode()))
+    found = []
+    if systemd:
+        found += [
+            Entry(layout.SYSUSERS, units.sysusers().encode()),
+            Entry(layout.TMPFILES, units.tmpfiles().encode()),
+        ]
+        for name, text in units.system_units(log).items():
+            found.append(Entry(f"{layout.UNIT_FOLDER}/{name}", text.encode()))
     for path, text in units.hooks().items():
         if tree.is_folder(os.path.dirname(path)):
             found.append(Entry(path, text.encode(), 0o755))

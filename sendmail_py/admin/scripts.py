@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from sendmail_py.admin import layout
 
-NOLOGIN = "/usr/sbin/nologin"
-
 # sysusers first: it is what distributions want, and needs no other package where systemd is. useradd is
-# shadow's (Debian, Fedora, Arch), adduser with -S busybox's (Alpine).
+# shadow's (Debian, Fedora, Arch), adduser with -S busybox's (Alpine), which knows no other root but its own.
 MAKE_ACCOUNT = f"""\
 root=$1
+nologin=/usr/sbin/nologin
+[ -e "$root$nologin" ] || [ ! -e "$root/sbin/nologin" ] || nologin=/sbin/nologin
 if command -v systemd-sysusers >/dev/null && [ -e "$root{layout.SYSUSERS}" ]; then
     systemd-sysusers ${{root:+--root="$root"}} {layout.SYSUSERS.rpartition("/")[2]}
 elif command -v useradd >/dev/null; then
-    useradd ${{root:+--prefix "$root"}} --system --user-group --no-create-home --shell {NOLOGIN} \\
+    useradd ${{root:+--prefix "$root"}} --system --user-group --no-create-home --shell "$nologin" \\
         --home-dir {layout.RELAY_STATE} --comment "sendmail-py relay" {layout.ACCOUNT}
 else
-    adduser -S -D -H -h {layout.RELAY_STATE} -s {NOLOGIN} {layout.ACCOUNT}
+    ${{root:+chroot "$root"}} addgroup -S {layout.ACCOUNT}
+    ${{root:+chroot "$root"}} adduser -S -D -H -h {layout.RELAY_STATE} -s "$nologin" -G {layout.ACCOUNT} \\
+        -g "sendmail-py relay" {layout.ACCOUNT}
 fi
 """
 
@@ -29,10 +31,11 @@ root=$1
 if command -v userdel >/dev/null; then
     userdel ${{root:+--prefix "$root"}} {layout.ACCOUNT}
 else
-    deluser {layout.ACCOUNT}
+    ${{root:+chroot "$root"}} deluser {layout.ACCOUNT}
 fi
 if grep -q '^{layout.ACCOUNT}:' "$root/etc/group"; then
-    groupdel ${{root:+--prefix "$root"}} {layout.ACCOUNT} 2>/dev/null || delgroup {layout.ACCOUNT}
+    groupdel ${{root:+--prefix "$root"}} {layout.ACCOUNT} 2>/dev/null ||
+        ${{root:+chroot "$root"}} delgroup {layout.ACCOUNT}
 fi
 """
 

@@ -17,6 +17,7 @@ from sendmail_py.admin.tree import Tree
 from sendmail_py.errors import NotPermittedError, SendmailError, UnavailableError
 
 METHODS = ("deb", "divert", "alternatives", "links")
+SYSTEMD = ("/usr/lib/systemd", "/lib/systemd")  # else its files would lie about for nobody
 DISTRIB = ".distrib"  # as dpkg-divert(1) does
 TIMER, SYSTEM = "timer", "system"  # the two groups of records
 
@@ -24,6 +25,7 @@ Tell = Callable[[str], None]
 
 UNDO: dict[str, Callable[[Tree, Record], str]] = {
     "entry": steps.undo_entry,
+    "line": steps.undo_line,
     "folder": steps.undo_folder,
     "own": steps.undo_own,
     "library": steps.undo_library,
@@ -59,7 +61,8 @@ def plan(wanted: Wanted) -> list[Step]:
     """All steps but the timer's, in order: the names that others call come last. Changes nothing."""
     tree = wanted.tree
     files = content.library(wanted.package, wanted.interpreter)
-    others = content.system_entries(tree, wanted.log)
+    units = wanted.method == "deb" or any(tree.is_folder(path) for path in SYSTEMD)
+    others = content.system_entries(tree, wanted.log, units)
     names = alternatives.names(tree, files) if wanted.method == "alternatives" else content.Names(files)
     if wanted.method == "deb":
         entries = names.entries("") + others

@@ -11,7 +11,7 @@ import subprocess
 
 import click
 
-from sendmail_py.admin import layout, lock, system, timers, units
+from sendmail_py.admin import lock, system, timers, units
 from sendmail_py.admin.tree import Tree
 from sendmail_py.errors import NotPermittedError, UnavailableError, UsageError, printable
 from sendmail_py.policy import homes
@@ -19,6 +19,7 @@ from sendmail_py.policy import homes
 PATIENCE = 60.0  # seconds for crontab and systemctl
 NO_CRONTAB = "no crontab for"
 SYSTEM_CRONTAB = "/etc/crontab"
+ROOT_CRONTABS = [f"{folder}/root" for folder in timers.CRONTABS]
 LONGEST_TABLE = 1 << 20
 USER_TIMER = "sendmail-py-flush.timer"
 FLUSHES = re.compile(r"\bsendmail\S*\s(?:.*\s)?-q|\brunq\b|\bsendmail-py\s(?:.*\s)?flush\b")
@@ -88,7 +89,7 @@ def status(user: bool) -> int:
 def where(kind: str, user: bool) -> str:
     """What stands where, for people."""
     if kind == "cron":
-        return "the user's crontab" if user else layout.CRON
+        return "the user's crontab" if user else timers.cron_place(Tree())
     return f"{unit_folder()}/sendmail-py-flush.timer" if user else "sendmail-py.timer, sendmail-py.socket"
 
 
@@ -106,7 +107,7 @@ def callers(shared: bool) -> list[str]:
         own = [] if shared else crontab()
     except UnavailableError:  # a user who may not have a crontab
         found, own = [], []
-    tables = sorted([SYSTEM_CRONTAB, *glob.glob("/etc/cron.d/*")])
+    tables = sorted([SYSTEM_CRONTAB, *glob.glob("/etc/cron.d/*"), *ROOT_CRONTABS])
     if any(calls_flush(read(path)) for path in tables):
         found.append("cron")
     elif calls_flush(own):

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 
 from sendmail_py.admin import layout, units
-from sendmail_py.admin.steps import Command, Entry, Step, with_folders
+from sendmail_py.admin.steps import Command, Entry, Line, Step, lines_of, with_folders
 from sendmail_py.admin.tree import Tree
 from sendmail_py.errors import UnavailableError
 
-CRON_DAEMONS = ("/usr/sbin/cron", "/usr/sbin/crond", "/usr/bin/crond", "/usr/sbin/fcron", "/usr/sbin/cronie")
+CRON_DAEMONS = ("/usr/sbin/cron", "/usr/sbin/crond", "/usr/bin/crond", "/usr/bin/cronie", "/usr/sbin/cronie")
+# Two daemons do not read /etc/cron.d as others do: busybox's never, Dillon's (Slackware) without the user's
+# name. Root's crontab is what they read for sure; busybox's sees by the time of the folder that it changed.
+DILLON = b"dillon's cron daemon"
+CRON_FOLDER = "/etc/cron.d"
+CRONTABS = ("/var/spool/cron/crontabs", "/etc/crontabs")
+LARGEST_DAEMON = 4 << 20
 RUNNING = "/run/systemd/system"  # sd_booted(3)
 SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 NO_ID = (b"", b"uninitialized")  # machine-id(5), in an image
@@ -37,9 +43,31 @@ def kind_for(tree: Tree) -> str:
 
 
 def has_cron(tree: Tree) -> bool:
-    """Whether a daemon is there that reads /etc/cron.d (the folder alone is, without one)."""
-    daemon = any(tree.status(path) is not None for path in CRON_DAEMONS)
-    return daemon and tree.is_folder("/etc/cron.d")
+    """Whether a daemon is there (its folder alone is, without one)."""
+    return bool(place_for(tree))
+
+
+def place_for(tree: Tree) -> str:
+    """What the daemon that is there reads: /etc/cron.d, root's crontab, or "" when there is none."""
+    there = [path for path in CRON_DAEMONS if tree.status(path) is not None]
+    if not there:
+        return ""
+    if not all(is_simple(tree, path) for path in there):
+        return layout.CRON if tree.is_folder(CRON_FOLDER) else ""
+    folders = [path for path in CRONTABS if tree.is_folder(path)]
+    return f"{folders[0]}/root" if folders else ""
+
+
+def is_simple(tree: Tree, path: str) -> bool:
+    """Whether a cron daemon is one that has crontabs only."""
+    real = tree.real(path)
+    if os.path.basename(real) == "busybox":
+        return True
+    try:
+        with open(tree.root + real, "rb") as file:
+            return DILLON in file.read(LARGEST_DAEMON)
+    except OSError:
+        return False
 
 
 def has_systemd(tree: Tree) -> bool:
@@ -60,9 +88,13 @@ def machine_second(tree: Tree) -> int:
 def steps(tree: Tree, kind: str) -> list[Step]:
     """What has the system's queues flushed. UnavailableError when the system has no such thing."""
     if kind == "cron":
-        if not tree.is_folder("/etc/cron.d"):
-            raise UnavailableError("no /etc/cron.d here; try --systemd, or call `sendmail -q` by other means")
-        return [Entry(layout.CRON, units.cron(machine_second(tree)).encode())]
+        place = place_for(tree) or (layout.CRON if tree.is_folder(CRON_FOLDER) else "")
+        if not place:
+            raise UnavailableError("no cron here; try --systemd, or call `sendmail -q` by other means")
+        second = machine_second(tree)
+        if place == layout.CRON:
+            return [Entry(place, units.cron(second).encode())]
+        return [Line(place, units.system_line(second), units.SYSTEM_MARK)]
     if kind == "systemd":
         return systemd_steps(tree)
     return []
@@ -87,10 +119,20 @@ def systemd_steps(tree: Tree) -> list[Step]:
     return with_folders(tree, found)
 
 
+def cron_place(tree: Tree) -> str:
+    """Where our entry for the whole system is, "" when there is none."""
+    if tree.status(layout.CRON) is not None:
+        return layout.CRON
+    for folder in CRONTABS:
+        if any(units.SYSTEM_MARK in line for line in lines_of(tree, f"{folder}/root")):
+            return f"{folder}/root"
+    return ""
+
+
 def installed(tree: Tree) -> list[str]:
     """What is there for the whole system: "cron", "systemd"."""
     wants = [f"/etc/systemd/system/{target}.wants/{name}" for target, name in WANTED]
-    found = ["cron"] if tree.status(layout.CRON) is not None else []
+    found = ["cron"] if cron_place(tree) else []
     return found + (["systemd"] if any(tree.status(path) is not None for path in wants) else [])
 
 

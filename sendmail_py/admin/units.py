@@ -181,6 +181,14 @@ CRON = """\
 CRONTAB_MARK = "# sendmail-py timer"  # for sh a comment, for us the way to find the line again
 CRONTAB = "* * * * *       sleep {second}; said=$({flush} -q 2>&1) || {fault}  " + CRONTAB_MARK
 
+# For root's crontab, where cron has nothing else. The daemons that are so simple start no line that still
+# runs: the run goes on without its shell.
+SYSTEM_MARK = "# sendmail-py system timer"
+SYSTEM_LINE = (
+    "* * * * *       if [ -x {flush} ]; then sleep {second}; said=$({flush} {run} 2>&1) || {fault}; fi"
+)
+SYSTEM_LINE += " >/dev/null 2>&1 &  " + SYSTEM_MARK
+
 # A person who plugs in the cable does not want to wait for the next retry: -v tries all, due or not.
 HOOK = """\
 #!/bin/sh
@@ -269,6 +277,11 @@ def cron(second: int) -> str:
 def crontab(flush: str, second: int) -> str:
     """The line for a user's crontab; `flush` is quoted for sh and has no `%`."""
     return CRONTAB.format(flush=flush, second=second, fault=FAULT)
+
+
+def system_line(second: int) -> str:
+    """The line for root's crontab that flushes everybody's queue."""
+    return SYSTEM_LINE.format(flush=layout.FLUSH, second=second, run=WATCH, fault=FAULT)
 
 
 def hooks() -> dict[str, str]:

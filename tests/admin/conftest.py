@@ -41,6 +41,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands of the system that were run; the account's do what they do, the others nothing."""
     commands: list[list[str]] = []
 
+    def ask(tree: Tree, command: list[str]) -> tuple[int, str]:
+        return 0, run(tree, command)
+
     def run(tree: Tree, command: list[str]) -> str:
         commands.append(command)
         passwd = Path(tree.path("/etc/passwd"))
@@ -53,6 +56,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return ""
 
     monkeypatch.setattr(Tree, "run", run)
+    monkeypatch.setattr(Tree, "ask", ask)
     return commands
 
 

@@ -22,21 +22,20 @@ def fedora(image: Path, monkeypatch: pytest.MonkeyPatch) -> Alternatives:
     for path in ("usr/sbin/sendmail", "usr/bin/mailq", "usr/share/man/man8/sendmail.8.gz"):
         (image / path).unlink()
     found = Alternatives(image)
-    run = Tree.run
+    others = Tree.ask
 
     def ask(tree: Tree, command: list[str]) -> tuple[int, str]:
-        return found.ask(command)
+        is_ours = command[0] != "/bin/sh" and not command[0].startswith(tree.root)
+        return found.ask(command) if is_ours else others(tree, command)
 
-    def either(tree: Tree, command: list[str]) -> str:
-        if command[0] != "chroot":
-            return run(tree, command)
-        status, said = found.ask(command)
+    def run(tree: Tree, command: list[str]) -> str:
+        status, said = ask(tree, command)
         if status:
             raise UnavailableError(said)
         return said
 
     monkeypatch.setattr(Tree, "ask", ask)
-    monkeypatch.setattr(Tree, "run", either)
+    monkeypatch.setattr(Tree, "run", run)
     monkeypatch.setattr(alternatives, "PATIENCE", 0.0)
     return found
 

@@ -13,7 +13,15 @@ from sendmail_py.admin.cli import cli
 from sendmail_py.admin.tree import Tree
 
 FOREIGN = b'#!/bin/sh\nexec msmtp "$@"\n'
-FOLDERS: tuple[str, ...] = ("etc/cron.d", "etc/logrotate.d", "usr/lib/systemd", "usr/sbin", "usr/bin", "var/lib", "var/spool")
+FOLDERS: tuple[str, ...] = (
+    "etc/cron.d",
+    "etc/logrotate.d",
+    "usr/lib/systemd",
+    "usr/sbin",
+    "usr/bin",
+    "var/lib",
+    "var/spool",
+)
 FOLDERS += ("usr/share/man/man1", "usr/share/man/man5", "usr/share/man/man7", "usr/share/man/man8")
 PASSWD = "root:x:0:0:root:/root:/bin/sh\n"
 ACCOUNT = f"{layout.ACCOUNT}:x:990:990::/:/usr/sbin/nologin\n"
@@ -55,8 +63,17 @@ def waiting(image: Path, name: str = "queue", owner: str = "1000.0") -> Path:
     return folder / "0123456789AB"
 
 
-CHANGES: tuple[str, ...] = ("write", "symlink", "keep", "rename", "remove", "make_folder", "set_mode", "set_owner")
-CHANGES += ("remove_folder", "remove_all", "run")
+CHANGES: tuple[str, ...] = (
+    "write",
+    "symlink",
+    "keep",
+    "rename",
+    "remove",
+    "make_folder",
+    "set_mode",
+    "set_owner",
+)
+CHANGES += ("remove_folder", "remove_all", "run", "ask")
 
 
 def limit(monkeypatch: pytest.MonkeyPatch, left: int) -> list[int]:
