@@ -69,6 +69,7 @@ def run(
         summary.fault = BUSY
         return summary
     try:
+        shared.empty_wake(config.queue.shared)
         return RootRun(config, Wish(force, only or []), stop, trace).all(summary)
     finally:
         os.close(base)

@@ -105,6 +105,30 @@ def make_wake(path: str) -> None:
     posix.close(wake)
 
 
+def empty_wake(base: str) -> None:
+    """Take back, as root, what somebody wrote into the wake-up file: the room is root's, whoever fills it."""
+    path = f"{base}/{WAKE}"
+    try:
+        if not is_filled(posix.stat(path, follow_symlinks=False)):
+            return
+        wake = posix.open(path, durable.SAFELY | posix.O_WRONLY)
+    except OSError:
+        return
+    try:
+        if is_filled(posix.fstat(wake)):
+            posix.ftruncate(wake, 0)
+    except OSError:
+        return
+    finally:
+        posix.close(wake)
+
+
+def is_filled(status: posix.stat_result) -> bool:
+    """Whether a file is the wake-up file, and not empty."""
+    is_ours = status.st_mode & KIND == FILE and status.st_uid == 0 and status.st_nlink == 1
+    return is_ours and status.st_size > 0
+
+
 def woken(base: str) -> int:
     """When somebody last told root's flush of mail (nanoseconds since the epoch), 0 if nobody did."""
     try:

@@ -209,6 +209,38 @@ def test_a_squatted_wake_up_file_is_put_away_and_nothing_behind_it_is_touched(
         (base / ".wake").unlink()
 
 
+def test_a_wake_up_file_that_somebody_filled_is_emptied_and_does_no_harm(
+    system: System, host: SmartHost
+) -> None:
+    """Its room would be root's, whatever quota the user has."""
+    ready(system, VICTIM)
+    system.python(f"open('{BASE}/.wake', 'wb').write(b'x' * 100000)", ATTACKER)
+    system.python(f"import os; os.truncate('{BASE}/.wake', 1 << 42)", ATTACKER)
+    began = time.monotonic()
+    system.flush()
+    assert time.monotonic() - began < 20
+    assert arrived(host, VICTIM)
+    status = system.at(f"{BASE}/.wake").lstat()
+    assert (oct(status.st_mode), status.st_uid, status.st_size, status.st_blocks) == ("0o100666", 0, 0, 0)
+
+
+def test_whatever_stands_in_place_of_the_wake_up_file_is_not_written_to(system: System) -> None:
+    ready(system, VICTIM)
+    precious = system.at("/var/spool/precious")
+    precious.write_text("precious")
+    wake = system.at(f"{BASE}/.wake")
+    for make in (
+        lambda: wake.symlink_to("../precious"),
+        lambda: os.link(precious, wake),
+        lambda: os.mkfifo(wake),
+    ):
+        wake.unlink()
+        make()
+        system.submit(VICTIM)
+        system.flush(timeout=30)
+        assert precious.read_text() == "precious"
+
+
 OWN = """
 import fcntl, os, socket, struct, sys, time
 home = "/var/spool/sendmail-py/2001.0"
