@@ -11,6 +11,7 @@ import textwrap
 
 from sendmail_py.errors import printable
 from sendmail_py.mail import header
+from sendmail_py.relay import idn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def fields(sender: Sender, to: bytes, subject: str) -> Iterator[bytes]:
     yield b"To: <%s>\r\n" % to
     yield b"Subject: " + ascii_of(subject) + CRLF
     yield b"Date: " + header.date_time(sender.now) + CRLF
-    yield b"Message-ID: <%s.report@%s>\r\n" % (sender.queue_id.encode(), sender.domain)
+    yield b"Message-ID: <%s>\r\n" % idn.in_ascii(b"%s.report@%s" % (sender.queue_id.encode(), sender.domain))
     yield b"Auto-Submitted: auto-replied" + CRLF
     yield b"MIME-Version: 1.0" + CRLF
 

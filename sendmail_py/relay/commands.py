@@ -10,7 +10,7 @@ import re
 import time
 
 from sendmail_py.mail import address
-from sendmail_py.relay import extras, recode
+from sendmail_py.relay import extras, idn, recode
 from sendmail_py.relay.survey import ConversionError
 from sendmail_py.relay.transaction import JUDGED, UNSENT, Verdict, Wire, own_reply
 
@@ -96,7 +96,7 @@ def unfit_address(server: Server, mailbox: bytes, enhanced: str) -> Reply | None
         address.check(mailbox)
     except address.AddressError as error:
         return own_reply(553, enhanced, str(error))
-    if not mailbox.isascii() and not server.offers(b"SMTPUTF8"):  # RFC 6531 3.2
+    if not shown_to(server, mailbox).isascii() and not server.offers(b"SMTPUTF8"):  # RFC 6531 3.2
         return own_reply(553, "5.6.7", "the server does not take addresses beyond ASCII (SMTPUTF8)")
     return None
 
@@ -107,12 +107,12 @@ def mail_command(server: Server, transaction: Transaction) -> bytes:
     8-bit content that must not be converted goes even to a server without 8BITMIME, see recode.py.
     """
     envelope = transaction.envelope
-    words = [b"MAIL FROM:" + path(envelope.reverse_path)]
+    words = [b"MAIL FROM:" + path(shown_to(server, envelope.reverse_path))]
     if server.offers(b"SIZE"):  # RFC 1870
         words.append(b"SIZE=%d" % transaction.size)
     if server.offers(b"8BITMIME") and (transaction.content.eight_bit or envelope.body == b"8BITMIME"):
         words.append(b"BODY=8BITMIME")
-    if transaction.is_beyond_ascii():  # refuse_unfit has seen that it is offered
+    if server.offers(b"SMTPUTF8") and transaction.is_beyond_ascii():
         words.append(b"SMTPUTF8")
     if server.offers(b"DSN"):  # RFC 3461 4.3, 4.4
         if envelope.ret in (b"FULL", b"HDRS"):
@@ -126,7 +126,7 @@ def mail_command(server: Server, transaction: Transaction) -> bytes:
 
 def rcpt_command(server: Server, recipient: Recipient) -> bytes:
     """RCPT with NOTIFY and ORCPT (RFC 3461 4.1, 4.2) when the server offers DSN."""
-    words = [b"RCPT TO:" + path(recipient.address)]
+    words = [b"RCPT TO:" + path(shown_to(server, recipient.address))]
     if server.offers(b"DSN"):
         if NOTIFY.fullmatch(recipient.notify):
             words.append(b"NOTIFY=" + recipient.notify)
@@ -134,6 +134,11 @@ def rcpt_command(server: Server, recipient: Recipient) -> bytes:
         if mark and kind.replace(b"-", b"").isalnum():
             words.append(b"ORCPT=" + kind + b";" + xtext(value))
     return b" ".join(words) + b"\r\n"
+
+
+def shown_to(server: Server, mailbox: bytes) -> bytes:
+    """An address in the form that a server can take, if there is one."""
+    return mailbox if mailbox.isascii() or server.offers(b"SMTPUTF8") else idn.in_ascii(mailbox)
 
 
 def path(mailbox: bytes) -> bytes:

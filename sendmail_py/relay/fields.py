@@ -2,7 +2,7 @@
 
 Guarantees: a field that needs nothing is returned as it is; unfolding and decoding a new one gives the text
 of the old one; linear time. Two things cannot be had without loss: a word over 998 octets that is not text
-for people is cut by a blank, and an address beyond ASCII stays, for SMTPUTF8 to decide about (RFC 6531).
+for people is cut by a blank, and a local part beyond ASCII stays, for SMTPUTF8 to decide about (RFC 6531).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Raw 8-bit text in header fields as encoded words (RFC 2047); what need not change stays octet for octet.
 
 Guarantees: whoever decodes the new value reads the old one, blanks between words included; an encoded word
-has at most 75 characters, all of them whole; addresses, and whatever else is not text for people, are left as
-they are. Linear time.
+has at most 75 characters, all of them whole; addresses that no ASCII can stand for, and whatever else is not
+text for people, are left as they are. Linear time.
 
 Text that is not UTF-8 is labelled iso-8859-1: it is the most likely, any octets are valid in it, and a reader
 who does not know a charset shows `=?unknown-8bit?...?=` as it stands.
@@ -14,6 +14,8 @@ import re
 
 from sendmail_py.mail import addresslist, header
 from sendmail_py.mail.address import AddressError
+from sendmail_py.policy import masquerade
+from sendmail_py.relay import idn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,9 +131,12 @@ def comment(text: bytes) -> bytes:
 def structured(value: bytes, names: bool) -> bytes:
     """A value with comments and, if `names`, display names and groups around addresses (RFC 5322 3.4).
 
-    In one that is not what it should be, only words without any punctuation of addresses are encoded.
+    The domains of the addresses become A-labels where a whole address can be ASCII so. In a value that is not
+    what it should be, only words without any punctuation of addresses are encoded.
     """
     try:
+        if names:
+            value, _ = masquerade.edited(value, lambda given: (idn.in_ascii(given), "idn"))
         flat = addresslist.unfold(value)
         spans = [(one.start, one.end) for one in addresslist.parse_list(value)] if names else []
         return encode_tokens(value, flat, spans, names)

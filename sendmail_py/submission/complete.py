@@ -121,8 +121,13 @@ def received(stamp: Stamp) -> bytes:
 
 
 def message_id(stamp: Stamp) -> bytes:
-    """A Message-ID (RFC 5322 3.6.4), made once here, so that it is stable however often we try."""
-    return b"Message-ID: <%s.%d@%s>\r\n" % (stamp.first.encode(), stamp.person.uid, stamp.host.mail_domain)
+    """A Message-ID (RFC 5322 3.6.4), made once here, so that it is stable however often we try.
+
+    It is ASCII (a mail domain beyond that needs SMTPUTF8), because no server can encode it on the way.
+    """
+    known = (stamp.host.mail_domain, host_name(stamp.host), b"localhost")
+    domain = next(one for one in known if one.isascii())
+    return b"Message-ID: <%s.%d@%s>\r\n" % (stamp.first.encode(), stamp.person.uid, domain)
 
 
 def host_name(host: Host) -> bytes:

@@ -82,6 +82,19 @@ def test_who_needs_smtputf8_fails_alone_where_it_lacks(tmp_path: Path) -> None:
     assert message.data.isascii()
 
 
+def test_a_domain_beyond_ascii_needs_no_smtputf8(tmp_path: Path) -> None:
+    content = "From: Jörg <joerg@bücher.example>\r\n\r\nx\r\n".encode()
+    ann = "ann@bücher.example".encode()
+    world, (message,) = sent(tmp_path / "a", content, USUAL_EXTENSIONS, ann, b"b@y.example")
+    assert [one for one, _ in message.rcpts] == [b"ann@xn--bcher-kva.example", b"b@y.example"]
+    assert message.data.startswith(b"From: =?utf-8?B?SsO2cmc=?= <joerg@xn--bcher-kva.example>\r\n")
+    assert b"SMTPUTF8" not in message.mail_params
+    assert world.files() == []
+    _, (message,) = sent(tmp_path / "b", content, UTF8, ann)
+    assert (message.rcpts[0][0], message.data) == (ann, content)
+    assert b"SMTPUTF8" in message.mail_params
+
+
 def test_all_recipients_get_the_same_content_made_once(tmp_path: Path) -> None:
     everybody = [b"user%d@y.example" % n for n in range(250)]
     _, messages = sent(tmp_path, LONG, USUAL_EXTENSIONS, *everybody)

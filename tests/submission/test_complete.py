@@ -74,6 +74,14 @@ def test_all_files_of_one_message_have_its_first_id_as_message_id(stamp: complet
     assert found[1] == b"Message-ID: <6B0487A54000.0@isp.example>\r\n"
 
 
+def test_a_message_id_is_ascii_whatever_the_mail_domain(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[identity]\ndomain = "bücher.example"\n')
+    rules = sender_rules(config.load({"HOME": str(tmp_path)}, str(file)), 0)
+    stamp = complete.Stamp("6B0487A54000", WHEN, rules.host, rules.person, "1.0")
+    assert complete.message_id(stamp).isascii()
+
+
 def test_a_mail_loop_ends_at_a_hundred_hosts(stamp: complete.Stamp) -> None:
     hops = [b"Received: by x\r\n"] * complete.MOST_HOPS
     assert len(completed([*hops, *GIVEN], stamp)) == 104
