@@ -36,6 +36,7 @@ NEARLY_FREE = {"binascii", "errno", "fcntl", "gc", "grp", "os", "posix", "pwd", 
 NEARLY_FREE |= {"time"}
 PURE = {"binascii", "time"}  # mail: values only; time formats given seconds
 NEARLY_FREE_ONLY_IN = {
+    "_imp": {"commands.preload"},  # what `import` itself is made of
     "_signal": {"commands.signals"},  # the C half of signal
     "marshal": {"commands.preload"},  # built in; is never imported as a module of ours
     "tomllib": {"policy.explain"},  # behind its door

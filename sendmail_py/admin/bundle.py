@@ -12,6 +12,23 @@ from typing import Any
 
 from sendmail_py.spool import durable
 
+# Modules of the interpreter without a file, as a rule; their imports cost more than they do.
+BUILT_IN = {
+    "_signal",
+    "binascii",
+    "errno",
+    "fcntl",
+    "gc",
+    "grp",
+    "marshal",
+    "posix",
+    "pwd",
+    "sys",
+    "syslog",
+    "time",
+}
+BUILT_IN &= set(sys.builtin_module_names)
+
 START = "start"
 MODULES = {
     START: "sendmail_py.commands.dispatch",
@@ -67,24 +84,35 @@ def put(path: str, content: tuple[Any, ...]) -> None:
         os.close(fd)
 
 
-def link(package: str, modules: list[str]) -> tuple[list[object], list[object]]:
-    """The checks and the modules of preload.py, in their order."""
+def link(package: str, modules: list[str]) -> tuple[list[object], list[str], list[object]]:
+    """The checks, the modules without a file and ours, for preload.py, in their order."""
     checks: list[object] = []
+    plain: dict[str, None] = {}
     bodies: list[object] = []
     for module in modules:
         path = file_of(package, module)
         status = os.stat(os.path.join(package, path))
         checks.append(("/" + path, status.st_mtime_ns, status.st_size))
         tree = parsed(package, path)
-        imports = taken_out(tree)
-        bodies.append((module, "/" + path, path.endswith("__init__.py"), imports, code(package, path, tree)))
-    return checks, bodies
+        names = built_in(tree)
+        plain.update(dict.fromkeys(names.values()))
+        is_package = path.endswith("__init__.py")
+        bodies.append((module, "/" + path, is_package, names, taken_out(tree), code(package, path, tree)))
+    return checks, list(plain), bodies
 
 
 def parsed(package: str, path: str) -> ast.Module:
     """The syntax tree of one source file."""
     with open(os.path.join(package, path), "rb") as source:
         return ast.parse(source.read())
+
+
+def built_in(tree: ast.Module) -> dict[str, str]:
+    """The modules without a file by what they are called here; the tree loses their imports, too."""
+    nodes = [node for node in tree.body if isinstance(node, ast.Import)]
+    nodes = [node for node in nodes if BUILT_IN.issuperset([one.name for one in node.names])]
+    tree.body = [node for node in tree.body if node not in nodes]
+    return {one.asname or one.name: one.name for node in nodes for one in node.names}
 
 
 def taken_out(tree: ast.Module) -> list[tuple[str, dict[str, str]]]:

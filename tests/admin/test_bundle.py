@@ -139,6 +139,42 @@ def test_imports_of_our_own_modules_are_taken_out_and_no_others() -> None:
     assert all(name in rest for name in ("posix", "time", "direct"))
 
 
+def test_imports_of_modules_of_the_interpreter_are_taken_out() -> None:
+    """Those that have no file, and only where they stand alone."""
+    tree = ast.parse("import posix\nimport time as clock, sys\nimport posix, json\nfrom time import time\n")
+    assert bundle.built_in(tree) == {"posix": "posix", "clock": "time", "sys": "sys"}
+    assert ast.unparse(tree) == "import posix, json\nfrom time import time"
+
+
+LOOK = """
+import sys, errno, syslog, time, json
+for one in (errno, syslog, time):
+    spec = one.__spec__
+    loaders = f"{one.__loader__.__name__} {spec.loader.__name__}"
+    said = f"{one.__name__} {one.__package__!r} {spec.name} {spec.origin} {spec.parent!r}"
+    print(said, loaders, len(vars(one)) > 9)
+"""
+
+
+def test_modules_of_the_interpreter_are_as_import_makes_them(copy: Path) -> None:
+    """What it says of itself and what is in it."""
+    source = copy / "commands" / "usage.py"
+    source.write_text(source.read_text() + LOOK)
+    names = ("errno", "syslog", "time")
+    rest = "built-in '' BuiltinImporter BuiltinImporter True"
+    assert version(copy).splitlines()[:3] == [f"{one} '' {one} {rest}" for one in names]
+
+
+def test_a_module_that_has_a_file_here_is_imported(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another interpreter of the same version may have one."""
+    monkeypatch.setattr(bundle, "BUILT_IN", {*bundle.BUILT_IN, "json"})
+    source = copy / "commands" / "options.py"
+    future = "from __future__ import annotations\n"
+    source.write_text(source.read_text().replace(future, f"{future}import json\n"))
+    bundle.write(str(copy))
+    assert version(copy) == f"sendmail_py {sendmail_py.__version__}\n"
+
+
 def test_every_module_comes_after_those_that_it_imports() -> None:
     """So that running the bodies in order is enough."""
     seen: set[str] = set()
