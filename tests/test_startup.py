@@ -45,7 +45,7 @@ NEWALIASES |= {"policy.aliases", "policy.identity"}
 SMTP = {"commands.smtp", "submission.session", "submission.smtp_command", "submission.smtp_data"}
 SMTP |= {"submission.smtp_reply", "submission.smtp_server"}
 FLUSH = {"commands.queue_run", "mail.selection", "commands.shared_run", "spool.tenants", "commands.signals"}
-FLUSH |= {"spool.due", "spool.refused", "spool.upkeep"}
+FLUSH |= {"spool.due", "spool.refused", "spool.seats", "spool.upkeep"}
 
 # A reader of root's flush (shared/seats.py), one for each owner with mail.
 READER = {"", "errors", "mail.address", "mail.selection", "maillog", *QUEUE}

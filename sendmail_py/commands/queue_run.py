@@ -12,7 +12,7 @@ from sendmail_py.errors import EX_OK, ConfigError, UsageError, printable
 from sendmail_py.mail.selection import matches
 from sendmail_py.policy import schema
 from sendmail_py.policy.config import Config
-from sendmail_py.spool import due, upkeep
+from sendmail_py.spool import due, seats, upkeep
 from sendmail_py.spool.breaker import all_rest
 from sendmail_py.spool.queue import DIGEST, Spool
 
@@ -41,12 +41,35 @@ def run(request: Request, stdin_open: bool) -> int:
         shared_run.watch(request, config, watch)
         return EX_OK
     spool = Spool(config.queue.directory)
+    if request.then_flush and config.delivery == "background":
+        return in_turn(request, config, spool)
     if not (asked_for(spool) if force or wait else is_due(config, spool, int(time.time()))):
         return EX_OK
     if not config.smarthosts and not delivers_here(config):
         raise ConfigError("no smart host is configured; the queue waits, see sendmail-py.toml(5)")
     relay(request, config, spool, force, person, limit, wait)
     return EX_OK
+
+
+def in_turn(request: Request, config: Config, spool: Spool) -> int:
+    """The flush that a submission has started: all that is due, unless others are at it (spool/seats.py).
+
+    What comes while it runs may have found all seats taken, so it looks again when it got up.
+    """
+    known: set[str] = set()
+    while True:
+        there = {one.queue_id for one in spool.listing()}
+        if there <= known or not is_due(config, spool, int(time.time())):
+            return EX_OK
+        known |= there
+        seat = seats.take(config.queue.directory)
+        if seat < 0:
+            return EX_OK
+        try:
+            if relay(request, config, spool, force=False, person=False, limit=0, wait=0):
+                return EX_OK
+        finally:
+            posix.close(seat)
 
 
 def bounds(request: Request) -> tuple[int, int, int]:
@@ -95,8 +118,8 @@ def delivers_here(config: Config) -> bool:
 
 def relay(
     request: Request, config: Config, spool: Spool, force: bool, person: bool, limit: int, wait: int
-) -> None:
-    """Through the door: only now the network's modules are loaded."""
+) -> bool:
+    """Through the door: only now the network's modules are loaded. Whether a signal asked for the end."""
     preload("relay")
     from sendmail_py.relay import flush  # noqa: PLC0415 (the door to the relay)
 
@@ -114,3 +137,4 @@ def relay(
             summary.add(flush.run(config, spool, only=wanted, stop=stop, trace=trace))
     if person:
         shared_run.tell(request, str(summary))
+    return stop()

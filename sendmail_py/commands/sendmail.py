@@ -109,7 +109,7 @@ def say(request: Request, done: str, envelope: Envelope) -> None:
 def relay_at_once(request: Request, config: Config, queue_ids: list[str]) -> None:
     """Have these flushed when we are done: by root, by a child that nobody waits for, or by ourselves.
 
-    The filters of -q must all hold, so for several everything that is due is flushed.
+    The filters of -q must all hold, so for several, and by a child, everything that is due is flushed.
     """
     background = config.delivery == "background"
     if config.queue.shared:
@@ -124,7 +124,8 @@ def relay_at_once(request: Request, config: Config, queue_ids: list[str]) -> Non
             return  # it is queued; the next flush takes it
         detach()
     signals.restore()
-    request.only = [("I", queue_ids[0].encode(), True)] if len(queue_ids) == 1 else []
+    alone = len(queue_ids) == 1 and not background
+    request.only = [("I", queue_ids[0].encode(), True)] if alone else []
     request.then_flush = True
 
 

@@ -138,4 +138,19 @@ def test_a_child_that_cannot_detach_flushes_and_never_goes_on_as_its_parent(
     request = Request("sendmail", "smtp")
     relay_at_once(request, settings("background"), ["0123456789AB"])
     assert request.then_flush
-    assert request.only == [("I", b"0123456789AB", True)]
+    assert request.only == []
+
+
+def test_a_burst_in_the_background_needs_few_sessions(sandbox: Sandbox) -> None:
+    """A child each, but no more than two of them flush at a time, and none of the mail is left behind."""
+    with SmartHost(delay=0.02) as host:
+        configure(sandbox, host, "background")
+        for n in range(25):
+            done = sandbox.run(
+                "sendmail", "-f", "a@example.net", f"r{n}@example.net", stdin=b"Subject: x\n\nx\n"
+            )
+            assert done.returncode == 0
+        assert until(lambda: len(host.messages) == 25)
+        most, connections = host.most_open, host.connections
+    assert most <= 4  # each may open max_connections
+    assert connections < 25
