@@ -57,6 +57,18 @@ def split(line: bytes) -> tuple[bytes, bytes]:
     return verb.upper(), argument.strip(b" ")
 
 
+def demand(argument: bytes, syntax: str) -> None:
+    """Refuse a command without its argument (RFC 5321 4.1.1)."""
+    if not argument:
+        raise CommandError(501, "5.5.4", f"syntax: {syntax}")
+
+
+def forbid(argument: bytes) -> None:
+    """Refuse an argument where none is allowed (RFC 5321 4.1.1). QUIT is forgiven, as elsewhere."""
+    if argument:
+        raise CommandError(501, "5.5.4", "this command stands alone")
+
+
 def mail(argument: bytes) -> Mail:
     """The argument of MAIL."""
     given, parameters = path_and_parameters(argument, b"FROM:")

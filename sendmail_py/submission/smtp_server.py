@@ -193,11 +193,13 @@ class Server:
 
     def ehlo(self, argument: bytes) -> Event | None:
         """EHLO: what we can; begins anew (RFC 5321 4.1.4)."""
+        smtp_command.demand(argument, "EHLO name")
         self.say(Reply(250, "", self.name, f"SIZE {self.limit}", *EXTENSIONS))
         return self.abandon()
 
     def helo(self, argument: bytes) -> Event | None:
         """HELO: without extensions, which are nevertheless understood."""
+        smtp_command.demand(argument, "HELO name")
         self.say(Reply(250, "", self.name))
         return self.abandon()
 
@@ -221,8 +223,9 @@ class Server:
 
     def data(self, argument: bytes) -> Event | None:
         """DATA: answered 354, unless nobody is to get it and the client waits for the reply."""
-        if argument or self.collecting:
-            raise CommandError(503, "5.5.1", "DATA stands alone, and not after BDAT")
+        smtp_command.forbid(argument)
+        if self.collecting:
+            raise CommandError(503, "5.5.1", "DATA does not go with BDAT")
         if not self.tried or not (self.sender or self.blind):
             raise CommandError(503, "5.5.1", "MAIL comes first")
         if not (self.recipients or self.refusal or self.blind):
@@ -239,6 +242,7 @@ class Server:
 
     def rset(self, argument: bytes) -> Event | None:
         """RSET."""
+        smtp_command.forbid(argument)
         self.say(OK)
         return self.abandon()
 
@@ -249,6 +253,7 @@ class Server:
 
     def vrfy(self, argument: bytes) -> Event | None:
         """VRFY: nobody here can know (RFC 5321 3.5.3)."""
+        smtp_command.demand(argument, "VRFY address")
         self.say(CANNOT_VERIFY)
         return None
 
