@@ -127,6 +127,7 @@ def install_tree(tree: Tree, method: str, timer: str, force: bool, yes: bool, dr
         todo.append(Entry(layout.LOGROTATE, units.rotation(wanted.log).encode()))
     kind = timer or ("" if timers.installed(tree) else timers.kind_for(tree))
     calling = timers.steps(tree, kind)
+    system.refuse_read_only(tree, (step.path for step in todo + calling))
     if dry_run:
         for step in todo + calling:
             click.echo(f"would {printable(step.text)}")

@@ -6,6 +6,7 @@ A process that ends at any moment leaves a manifest from which `sendmail-py unin
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import Any
 
@@ -15,6 +16,7 @@ from sendmail_py.admin.tree import Tree, temporary_of
 from sendmail_py.errors import DataError
 
 FORMAT = 1
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Record = dict[str, Any]
 
@@ -47,9 +49,13 @@ class Manifest:
         self.save()
 
     def forget(self, record: Record) -> None:
-        """A change was undone."""
+        """A change was undone. A full disk is no reason to end: it can be undone twice."""
         self.records.remove(record)
-        self.save()
+        try:
+            self.save()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
 
     def finish(self) -> None:
         """All changes were made."""

@@ -29,6 +29,8 @@ from sendmail_py.admin.tree import Tree, file_print, link_print, temporary_of
 from sendmail_py.errors import NotPermittedError, SendmailError, UnavailableError
 
 BACKUP = ".before-sendmail-py"
+# In folders whose files all count (cron.d, logrotate.d, dispatcher.d) the end that their readers skip.
+ASIDE = f"{BACKUP}~"
 
 
 class Step:
@@ -58,7 +60,7 @@ class Entry(Step):
     kind = "entry"
 
     def __init__(
-        self, path: str, octets: bytes = b"", mode: int = 0o644, target: str = "", suffix: str = BACKUP
+        self, path: str, octets: bytes = b"", mode: int = 0o644, target: str = "", suffix: str = ASIDE
     ) -> None:
         super().__init__(path, f"link {path} to {target}" if target else f"write {path}")
         self.octets = octets
@@ -84,6 +86,7 @@ class Entry(Step):
             if tree.status(self.path + self.suffix) is not None:
                 raise NotPermittedError(f"{self.path + self.suffix} is in the way; move it away")
             record["backup"] = self.path + self.suffix
+            self.text += f"; what was there is kept as {record['backup']}"
         if self.print not in record["ours"]:
             record["ours"].append(self.print)
 
@@ -282,7 +285,9 @@ class Library(Step):
             tree.rename(self.path, old)
         tree.rename(fresh, self.path)
         tree.remove_all(old)
-        tree.run([tree.path(layout.COMPILE), tree.root])
+        status, said = tree.ask([tree.path(layout.COMPILE), tree.root])
+        if status:
+            raise UnavailableError(f"{self.path} cannot be compiled: {said.strip().rpartition(chr(10))[2]}")
 
 
 def put(path: str, octets: bytes, mode: int) -> None:

@@ -8,6 +8,7 @@ waits is never deleted on the way.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable
 
 from sendmail_py.admin import alternatives, content, debian, layout, mailers, manifest, steps
@@ -115,6 +116,15 @@ def refuse_waiting(tree: Tree) -> None:
     ]
     if found:
         raise NotPermittedError(f"{'; '.join(found)}. Send it first; --force goes on without")
+
+
+def refuse_read_only(tree: Tree, paths: Iterable[str]) -> None:
+    """NotPermittedError before the first change, if a later one could not be made or undone."""
+    every = [layout.MANIFEST, layout.LIBRARY, *filter(os.path.isabs, paths)]
+    folder = next(filter(None, map(tree.read_only, every)), "")
+    if folder:
+        text = "change the system's image (--root); for yourself: install --bindir ~/bin"
+        raise NotPermittedError(f"{folder} is read-only here; {text}")
 
 
 # --- doing and undoing --------------------------------------------------------------------------------------

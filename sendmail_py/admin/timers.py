@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 
 from sendmail_py.admin import layout, units
@@ -17,6 +18,9 @@ CRON_FOLDER = "/etc/cron.d"
 CRONTABS = ("/var/spool/cron/crontabs", "/etc/crontabs")
 LARGEST_DAEMON = 4 << 20
 RUNNING = "/run/systemd/system"  # sd_booted(3)
+SERVICE = "sendmail-py.service"
+DROP_INS = f"/etc/systemd/system/{SERVICE}.d/*.conf"
+WRITABLE = "ReadWritePaths="
 SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 NO_ID = (b"", b"uninitialized")  # machine-id(5), in an image
 WANTED = (("timers.target", "sendmail-py.timer"), ("sockets.target", "sendmail-py.socket"))
@@ -26,7 +30,7 @@ STOP = [
     ["systemctl", "stop", *STARTED],
     ["sh", "-c", "systemctl stop sendmail-py.service; systemctl reset-failed sendmail-py.service; :"],
 ]
-# One after the other: systemd does not start a socket whose service runs, and the timer may start that at once.
+# One after the other: systemd starts no socket whose service runs, and the timer may start that at once.
 START = f"""\
 systemctl daemon-reload
 systemctl stop {" ".join(STARTED)}
@@ -140,3 +144,20 @@ def refresh(tree: Tree) -> None:
     """After an upgrade: have a systemd that runs read our units anew, if they are on."""
     if tree.is_live and tree.is_folder(RUNNING) and "systemd" in installed(tree):
         tree.run(["sh", "-c", START])
+
+
+def service_writes(log: str) -> bool:
+    """Whether the service may write to a log ("syslog", "stderr" or a path), by its unit and its drop-ins."""
+    if not log.startswith("/"):
+        return True
+    places: list[str] = []
+    for path in (f"{layout.UNIT_FOLDER}/{SERVICE}", *sorted(glob.glob(DROP_INS))):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                lines = file.read().splitlines()
+        except OSError:
+            continue
+        places += [
+            one for line in lines if line.startswith(WRITABLE) for one in line[len(WRITABLE) :].split()
+        ]
+    return any(log.startswith(place.lstrip("-+") + "/") for place in places)

@@ -93,6 +93,14 @@ class Tree:
         with open(self.path(inside), "rb") as file:
             return file_print(file.read())
 
+    def read_only(self, inside: str) -> str:
+        """The folder for a file that is on a read-only file system, "" when it can be written there."""
+        folder = os.path.dirname(inside)
+        while not self.is_folder(folder):
+            folder = os.path.dirname(folder)
+        flags = os.statvfs(self.root + (self.real(folder) or "/")).f_flag
+        return folder if flags & os.ST_RDONLY else ""
+
     def program(self, name: str) -> str:
         """Where a program of the running system is, "" when it is not there."""
         return shutil.which(name, path=FIXED_PATH) or ""
@@ -107,6 +115,9 @@ class Tree:
             durable.write_all(fd, octets)
             os.fchmod(fd, mode)
             os.fsync(fd)
+        except OSError:
+            os.unlink(self.path(temporary_of(inside)))  # of a full disk it would hold the last of the space
+            raise
         finally:
             os.close(fd)
         self.rename(temporary_of(inside), inside)

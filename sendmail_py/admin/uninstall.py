@@ -36,6 +36,7 @@ def uninstall(root: str, purge: bool, yes: bool, dry_run: bool) -> None:
 def undo(tree: Tree, purge: bool, yes: bool) -> None:
     """Everything, after asking."""
     known = found(tree)
+    system.refuse_read_only(tree, (record["path"] for record in known.records))
     mail = sum(mailers.own(tree))
     if mail:
         agree(mail, purge, yes)
