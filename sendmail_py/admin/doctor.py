@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import click
 
-from sendmail_py.admin import bundle, check, domains, launcher, setting, shared_spool, timer
+from sendmail_py.admin import bundle, check, domains, launcher, setting, shared_spool, timer, timers
 from sendmail_py.admin.install import package_folder
 from sendmail_py.admin.setting import count, span
 from sendmail_py.errors import EX_CONFIG, EX_OK, EX_UNAVAILABLE, ConfigError, printable
@@ -155,6 +155,9 @@ def caller(found: Config) -> Iterator[Finding]:
     callers = timer.callers(bool(found.queue.shared))
     if callers:
         yield OK, f"the queue is flushed by {', '.join(callers)}"
+        if found.queue.shared and "systemd" in callers and not timers.service_writes(found.log.to):
+            text = "the service of systemd may not write to it, nothing is logged"
+            yield WARN, f"log.to {printable(found.log.to, 4096)}: {text}; run: sendmail-py install again"
     else:
         user = "" if found.queue.shared else " --user"
         yield WARN, f"nothing seems to flush the queue every minute; run: sendmail-py timer install{user}"

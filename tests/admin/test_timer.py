@@ -148,6 +148,26 @@ def test_without_cron_a_user_gets_a_timer(
     assert timer("status", "--user").stdout.startswith("systemd: ")
 
 
+WRITES = [  # log.to, the drop-in's line, whether the service may write to it
+    ("syslog", "", True),
+    ("/var/log/mail/own.log", "", True),
+    ("/srv/own.log", "", False),
+    ("/var/logs/own.log", "", False),
+    ("/srv/own.log", "ReadWritePaths=-/srv", True),
+]
+
+
+@pytest.mark.parametrize(("log", "line", "writes"), WRITES)
+def test_a_log_to_which_the_service_may_not_write_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, line: str, writes: bool
+) -> None:
+    monkeypatch.setattr(command.timers.layout, "UNIT_FOLDER", str(tmp_path))
+    monkeypatch.setattr(command.timers, "DROP_INS", f"{tmp_path}/*.conf")
+    (tmp_path / command.timers.SERVICE).write_text(units.service())
+    (tmp_path / "more.conf").write_text(f"[Service]\n{line}\n")
+    assert command.timers.service_writes(log) == writes
+
+
 def test_nothing_is_told_with_its_cure(home: Path) -> None:
     result = timer("status", "--user")
     assert (result.exit_code, result.stdout) == (69, "")
