@@ -6,6 +6,7 @@ is done with, and only its owner's mail waits for the next run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -105,18 +106,29 @@ class Peer:
     # --- what it is told ---
 
     def tell(self, frame: list[bytes]) -> None:
-        """Send a frame; one that does not take it is gone."""
+        """A frame, which is sent with the next push; one that does not take it is gone."""
         if self.is_gone:
             return
         try:
-            self.channel.put(frame)
+            self.channel.keep(frame)
         except FrameError as fault:
             self.fail(fault)
 
+    def push(self) -> None:
+        """Send what it was told."""
+        if self.is_gone or not self.channel.outbox:
+            return
+        try:
+            self.channel.push()
+        except FrameError as fault:
+            if not self.is_done:
+                self.fail(fault)
+
     def want(self, setting: SmartHost, depth: int, most: tuple[int, int]) -> None:
-        """Have it offer as many transactions as keep `depth` of them at hand."""
-        missing = (1 if self.is_big else depth) - self.asked - len(self.ready)
-        if missing > 0 and not (self.is_dry or self.is_gone or self.is_ending or self.is_aside):
+        """Have it offer as many transactions as keep about `depth` of them at hand."""
+        depth = 1 if self.is_big else depth
+        missing = depth - self.asked - len(self.ready)
+        if missing > depth // 2 and not (self.is_dry or self.is_gone or self.is_ending or self.is_aside):
             if not self.asked:
                 self.since = time.monotonic()
             self.asked += missing
@@ -311,6 +323,9 @@ class Peer:
 
     def close(self) -> None:
         """The end of the conversation."""
+        if not self.is_gone:
+            with contextlib.suppress(FrameError):
+                self.channel.push()
         self.is_gone = True
         for held in self.ready:
             held.copy.close()

@@ -71,6 +71,7 @@ class Pair:
 
     def said(self) -> list[list[bytes]]:
         """What the peer told its reader so far."""
+        self.peer.push()
         found = []
         while (frame := self.reader.take()) is not None:
             found.append(frame)
@@ -105,9 +106,10 @@ def test_an_offer_that_crosses_a_refusal_is_no_lie(pair: Pair) -> None:
     held = pair.peer.take()
     pair.reader.put([b"none", b"3"])  # on its way, not heard yet
     pair.peer.report(b"back", held, Via("isp", "x"), [])
-    pair.want(4)
+    pair.want(8)
+    pair.peer.push()
     pair.peer.listen()
-    assert pair.peer.asked == 1  # of the second time
+    assert pair.peer.asked == 5  # of the second time
     pair.offer(2)
     pair.peer.listen()
     assert not pair.peer.is_gone
