@@ -180,6 +180,7 @@ class Server:
     def complain(self, reply: Reply) -> Event | None:
         """Answer a bad command; after too many of them there is no sense in going on."""
         self.say(reply)
+        self.tried = True  # that may have been meant for MAIL
         self.faults += 1
         if self.faults <= MOST_FAULTS:
             return None

@@ -344,6 +344,9 @@ def test_no_other_end_of_data_smuggles_a_message(end: bytes, line_end: bytes) ->
 
 REFUSED = [
     b"MAIL FROM\r\n",
+    b"MAIL FROM:<a\x01@b.example>\r\nRCPT TO:<c@d.example>\r\n",
+    b"MAIL FROM:<" + b"a" * LONGEST_LINE + b"@b.example>\r\nRCPT TO:<c@d.example>\r\n",
+    b"MAILFROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n",
     b"MAIL FROM:<a@b.example>\r\n",
     b"MAIL FROM:<bad@b.example>\r\nRCPT TO:<c@d.example>\r\n",
     b"MAIL FROM:<a@b.example>\r\nRCPT TO:<bad@d.example>\r\n",
