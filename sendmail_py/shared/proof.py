@@ -117,18 +117,27 @@ def head(copy: Copy) -> tuple[list[bytes], int, bool]:
     """The fields of the header, how many octets they and the empty line are, whether that line is missing."""
     splitter = header.Splitter()
     octets = 0
-    tail = b""
     for piece in copy.chunks():
         octets += len(piece)
         splitter.feed(piece)
         if len(splitter.fields) > MOST_FIELDS or octets > LONGEST_HEADER + len(splitter.body):
             raise DataError("the header is too long")
         if splitter.done:
-            end = (tail + piece)[: max(0, len(tail) + len(piece) - len(splitter.body))]
-            return splitter.fields, octets - len(splitter.body), end[-4:] not in (b"\r\n\r\n", b"\r\n")
-        tail = (tail + piece)[-4:]
+            end = octets - len(splitter.body)
+            return splitter.fields, end, not has_empty_line(copy, end)
     splitter.finish()
     return splitter.fields, octets - len(splitter.body), bool(octets)
+
+
+def has_empty_line(copy: Copy, end: int) -> bool:
+    """Whether an empty line is the last one of the first `end` octets."""
+    last, left = b"", end
+    for piece in copy.chunks():
+        last = (last + piece[:left])[-4:]
+        left -= len(piece)
+        if left <= 0:
+            break
+    return last == b"\r\n\r\n" or (end == 2 and last == b"\r\n")
 
 
 def body(copy: Copy) -> Iterator[bytes]:

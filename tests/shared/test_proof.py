@@ -141,9 +141,10 @@ def test_a_field_that_names_an_author_names_the_owner(head: bytes, wanted: bytes
         b" blank first\r\nFrom: ceo@example.net\r\n\r\ntext\r\n",
         b"Subject: x\r\nFrom\x00: ceo@example.net\r\n\r\ntext\r\n",
         b"From x\r\nFrom: ceo@example.net\r\n\r\ntext\r\n",
+        b"Subject: x\r\nx\r\nFrom: ceo@example.net\r\n",  # the line that is no field is as short as can be
     ],
 )
-@pytest.mark.parametrize("cut", [1, 5, 65536])
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 65536])
 def test_no_trick_with_the_end_of_the_header_hides_an_author(octets: bytes, cut: int) -> None:
     got = proven(octets, cut=cut)
     header = got.split(b"\r\n\r\n")[0] + b"\r\n" if not got.startswith(b"\r\n") else b""
