@@ -1,7 +1,7 @@
 """The relay's own copy of a message that a reader shows: whole before a word of it goes to the smart host.
 
 Guarantees: a descriptor is read only if it is a regular file of the owner's, with one name, on the spool's
-own device, so no fifo, device, foreign file or hanging file system is; never more than the limit; only
+own mount, so no fifo, device, foreign file or hanging file system is; never more than the limit; only
 what is in wire form (no bare CR or LF); what the owner does to the file afterwards changes nothing.
 """
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sendmail_py.shared.dialect import Offer
+    from sendmail_py.shared.place import Place
 
 PIECE = 65536
 SMALL = 65536  # octets that are kept in memory; more goes to an unlinked file
@@ -61,11 +62,11 @@ class Copy:
             self.store = -1
 
 
-def is_fit(descriptor: int, owner: int, device: int) -> bool:
+def is_fit(descriptor: int, owner: int, place: Place) -> bool:
     """Whether a descriptor is a queue file of that owner: see the guarantees."""
     status = os.fstat(descriptor)
     regular = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-    return regular and status.st_uid == owner and status.st_dev == device
+    return regular and status.st_uid == owner and place.holds(descriptor)
 
 
 def nameless_file() -> int:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.policy.masquerade import SenderRules
     from sendmail_py.shared.dialect import Offer
+    from sendmail_py.shared.place import Place
 
 PATIENCE = 20.0  # seconds that a reader may take to answer
 MESSAGE_COST = 4096  # octets that a message counts for in the sharing, beside its own
@@ -70,18 +71,18 @@ class Peer:
     """One reader.
 
     uid        the owner, proven by the kernel; `rules` are the sender rules for him
-    device     of the spool
+    place      where the spool is
     limit      most octets of a message
     ready      transactions that a session can have; `flying` those that one has, by number
     served     octets that this owner's mail has cost in this run, time included
     due, mark  when its next message is due (seconds), and the state of the spool when that was so
     """
 
-    def __init__(self, uid: int, channel: Channel, rules: SenderRules, device: int, limit: int) -> None:
+    def __init__(self, uid: int, channel: Channel, rules: SenderRules, place: Place, limit: int) -> None:
         self.uid = uid
         self.channel = channel
         self.rules = rules
-        self.device = device
+        self.place = place
         self.limit = limit
         self.ready: list[Held] = []
         self.flying: dict[int, Held] = {}
@@ -239,7 +240,7 @@ class Peer:
             self.last = offer.number
             self.left = offer.left
             self.is_big = self.is_big or offer.size > BIG
-            if not copies.is_fit(descriptor, self.uid, self.device):
+            if not copies.is_fit(descriptor, self.uid, self.place):
                 raise FrameError("shows a file that is no queue file of the owner's")
             self.prove(offer, descriptor)
         finally:

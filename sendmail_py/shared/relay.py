@@ -19,6 +19,7 @@ from sendmail_py.shared import frames, proof, rights
 from sendmail_py.shared.crowd import Crowd
 from sendmail_py.shared.frames import FrameError, number
 from sendmail_py.shared.peer import Peer
+from sendmail_py.shared.place import Place
 from sendmail_py.shared.suspicion import Suspicion
 from sendmail_py.spool.rests import Rests
 
@@ -58,11 +59,12 @@ class Relay:
         status = 1
         stop = watch_for_stop()
         try:
-            device = os.stat(self.config.queue.shared).st_dev
+            place = Place(self.config.queue.shared)
             os.chdir(self.directory)
             rights.become(account)
+            place.settle()
             self.words = words
-            entrance = Entrance(self, control, device)
+            entrance = Entrance(self, control, place)
             peers = [entrance.peer(uid, channel) for uid, channel in channels]
             suspicion = Suspicion(Rests(self.directory, self.rules.clock), self.rules)
             crowd = Crowd(peers, usable, suspicion, stop=stop, entrance=entrance, told=self.tell)
@@ -98,20 +100,20 @@ class Relay:
 
 
 class Entrance:
-    """Where readers come in: `control` brings those that root starts later; `device` is the spool's."""
+    """Where readers come in: `control` brings those that root starts later; `place` is the spool's."""
 
-    def __init__(self, relay: Relay, control: Channel, device: int) -> None:
+    def __init__(self, relay: Relay, control: Channel, place: Place) -> None:
         self.config = relay.config
         self.config.queue.directory = relay.directory  # where earlier checks of domains are
         self.host = identity.host(self.config)
         self.limit = self.config.queue.max_message + ROOM
         self.control = control
-        self.device = device
+        self.place = place
         self.is_shut = False
 
     def peer(self, uid: int, channel: Channel) -> Peer:
         """A reader as the relay sees it."""
-        return Peer(uid, channel, proof.rules_for(self.config, self.host, uid), self.device, self.limit)
+        return Peer(uid, channel, proof.rules_for(self.config, self.host, uid), self.place, self.limit)
 
     def newcomers(self) -> list[Peer]:
         """Readers that came since; when root is gone, none will."""

@@ -12,6 +12,7 @@ from sendmail_py.relay.content import BareLineEndError
 from sendmail_py.shared import copies
 from sendmail_py.shared.dialect import Offer
 from sendmail_py.shared.frames import FrameError
+from sendmail_py.shared.place import Place
 
 
 def offer(offset: int, size: int) -> Offer:
@@ -45,13 +46,20 @@ def test_a_file_that_is_shorter_than_it_says_is_a_lie(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_only_an_own_file_with_one_name_on_the_spools_device_is_fit(tmp_path: Path) -> None:
-    path, uid, device = tmp_path / "file", os.getuid(), tmp_path.stat().st_dev
+def place_of(folder: Path) -> Place:
+    """A spool there."""
+    made = Place(str(folder))
+    made.settle()
+    return made
+
+
+def test_only_an_own_file_with_one_name_on_the_spools_mount_is_fit(tmp_path: Path) -> None:
+    path, uid, device = tmp_path / "file", os.getuid(), place_of(tmp_path)
     path.touch()
     with open(path, "rb") as file:
         assert copies.is_fit(file.fileno(), uid, device)
         assert not copies.is_fit(file.fileno(), uid + 1, device)
-        assert not copies.is_fit(file.fileno(), uid, device + 1)
+        assert not copies.is_fit(file.fileno(), uid, place_of(Path("/proc")))
         (tmp_path / "other").hardlink_to(path)
         assert not copies.is_fit(file.fileno(), uid, device)
         (tmp_path / "other").unlink()
@@ -65,7 +73,7 @@ def test_what_is_no_file_is_not_fit(tmp_path: Path) -> None:
     memory = os.memfd_create("memory")
     others = [os.open(tmp_path / "fifo", os.O_RDWR), os.open(tmp_path, os.O_RDONLY), os.open("/dev/null", 0)]
     for fd in (*others, left.fileno(), memory):
-        assert not copies.is_fit(fd, os.getuid(), tmp_path.stat().st_dev)
+        assert not copies.is_fit(fd, os.getuid(), place_of(tmp_path))
     for fd in (*others, memory):
         os.close(fd)
     left.close()

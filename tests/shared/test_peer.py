@@ -18,6 +18,7 @@ from sendmail_py.relay.delivery import Via
 from sendmail_py.shared import peer as peers
 from sendmail_py.shared.frames import Channel, encode
 from sendmail_py.shared.peer import Peer
+from sendmail_py.shared.place import Place
 
 CONTENT = b"From: eve@example.net\r\n\r\ntext\r\n"
 HOST = smarthost(name="isp", host="127.0.0.1")
@@ -41,7 +42,9 @@ class Pair:
             queue=SimpleNamespace(directory=""),
         )
         rules = SenderRules(config, identity.host(config), identity.Person(os.getuid(), b"eve", ""))
-        self.peer = Peer(os.getuid(), Channel(mine), rules, folder.stat().st_dev, limit)
+        place = Place(str(folder))
+        place.settle()
+        self.peer = Peer(os.getuid(), Channel(mine), rules, place, limit)
         self.reader = Channel(self.sock)
         self.folder = folder
         self.log: list[str] = []
