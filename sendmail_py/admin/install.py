@@ -21,7 +21,7 @@ import sys
 import click
 
 import sendmail_py
-from sendmail_py.admin import bundle, launcher, layout, lock, setting, system, timers, units
+from sendmail_py.admin import apparmor, bundle, launcher, layout, lock, setting, system, timers, units
 from sendmail_py.admin.debian import Package
 from sendmail_py.admin.steps import Entry, Step
 from sendmail_py.admin.tree import Tree
@@ -141,8 +141,8 @@ def install_tree(tree: Tree, method: str, timer: str, force: bool, yes: bool, dr
         warn("nothing calls `sendmail -q` here; mail waits until something does, see sendmail-py(8)")
     for text in for_everybody([interpreter]):
         warn(text)
-    if tree.is_folder("/etc/apparmor.d"):
-        click.echo(units.apparmor(interpreter))
+    for text in apparmor.told(tree, interpreter, wanted.log):
+        click.echo(text)
 
 
 def agree(todo: list[Step]) -> None:

@@ -226,20 +226,6 @@ LOGROTATE = """\
 }}
 """
 
-APPARMOR = """\
-A program that AppArmor confines can send mail when its profile allows it. In /etc/apparmor.d/local/PROFILE:
-    include <abstractions/base>
-    include <abstractions/nameservice>
-    include <abstractions/python>
-    /usr/sbin/sendmail rix,
-    {interpreter}* rix,
-    {library}/** r,
-    /etc/{{aliases,mailname,machine-id}} r,
-    {config}/{{,**}} r,
-    {wake} w,
-    {fifo} w,
-    owner {spool}/** rwk,"""
-
 
 def second_of_minute(machine_id: bytes) -> int:
     """A machine's second of the minute, 0 to 59: the same for ever, spread evenly over machines."""
@@ -311,15 +297,3 @@ def tmpfiles() -> str:
 def rotation(log: str) -> str:
     """A log of our own for logrotate(8)."""
     return LOGROTATE.format(log=log)
-
-
-def apparmor(interpreter: str) -> str:
-    """What to say to those who confine their programs."""
-    return APPARMOR.format(
-        interpreter=interpreter,
-        library=layout.LIBRARY,
-        config=layout.CONFIG_FOLDER,
-        spool=layout.SPOOL,
-        wake=layout.WAKE_FILE,
-        fifo=layout.FIFO,
-    )

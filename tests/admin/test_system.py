@@ -146,13 +146,6 @@ def test_hooks_of_the_network_come_where_something_calls_them(image: Path) -> No
     assert not (image / layout.DISPATCHER[1:]).exists()
 
 
-def test_confined_programs_are_thought_of(image: Path) -> None:
-    (image / "etc/apparmor.d").mkdir()
-    told = install(image, "--method", "links").stdout
-    assert "/etc/apparmor.d/local/PROFILE" in told
-    assert "owner /var/spool/sendmail-py/** rwk," in told
-
-
 # --- what stands against it ---------------------------------------------------------------------------------
 
 
