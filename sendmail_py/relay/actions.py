@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 class Write:
     """Send `octets`, which will be answered by `replies` replies; `secret` keeps them out of transcripts.
 
+    `secret` are the words that must not be shown from now on either, should the server quote them.
+
     Without octets it says that so many more replies are to come than was thought.
     """
 
     __slots__ = ("octets", "replies", "secret")
 
-    def __init__(self, octets: bytes, replies: int = 1, secret: bool = False) -> None:
+    def __init__(self, octets: bytes, replies: int = 1, secret: tuple[bytes, ...] = ()) -> None:
         self.octets = octets
         self.replies = replies
         self.secret = secret

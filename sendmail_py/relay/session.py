@@ -135,6 +135,8 @@ class Session:
             self.outstanding += action.replies
             return
         self.check_quiet()
+        if action.secret:
+            self.reader.hide(action.secret)
         self.outbox.put(action.octets)
         self.owe(action.replies)
         if self.trace:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sendmail_py.relay import actions, session, smtp
+from sendmail_py.relay import actions, auth, sasl, session, smtp
 from sendmail_py.relay.actions import Write
 from sendmail_py.relay.ehlo import Server
-from sendmail_py.relay.faults import ContentFault, EarlyReplyFault, ProtocolFault, RefusedFault
+from sendmail_py.relay.faults import ContentFault, EarlyReplyFault, Fault, ProtocolFault, RefusedFault
 from sendmail_py.relay.session import Session
 from sendmail_py.relay.transaction import Transaction
 
@@ -205,3 +205,40 @@ def test_the_next_message_is_claimed_while_a_reply_is_on_its_way() -> None:
     player.play(smtp.relay(Server([b"PIPELINING"])))
     assert prepared == [1, 2]
     assert transaction(["<>", "<b@y.example>"]).open() == [0]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        b"535 5.7.8 no: AGdyZWcAc2VjcmV0\r\n",
+        b"500 unknown command 'AUTH PLAIN AGDYZWCAC2VJCMV0'\r\n",
+        b"500 unknown command 'AUTH PLAIN AGdyZWcAc2V'\r\n",
+        b"535-the password\r\n535 secret is wrong\r\n",
+        b"421 4.7.0 no: AGdyZWcAc2VjcmV0\r\n",
+        b"what is AUTH PLAIN AGdyZWcAc2VjcmV0?\r\n",
+        b"what is AUTH PLAIN " + b"x" * 40 + b"AGdyZWcAc2VjcmV0?\r\n",
+    ],
+)
+def test_a_server_that_quotes_our_login_makes_nobody_show_it(says: bytes) -> None:
+    player, _ = made(FakeLine(says))
+    shown: list[str] = []
+    player.trace = shown.append
+    with pytest.raises(Fault) as caught:
+        player.play(auth.authenticate(sasl.Login(b"greg", b"secret"), ["PLAIN"]))
+    said = "\n".join([str(caught.value), *shown])
+    assert "***" in said
+    assert not any(word in said.lower() for word in ("secret", "aGdyZWcAc2V".lower()))
+
+
+def test_what_a_server_quotes_later_is_not_shown_either() -> None:
+    player, _ = made(FakeLine(b"235 ok\r\n", b"550 who is AGdyZWcAc2VjcmV0?\r\n"))
+    player.play(auth.authenticate(sasl.Login(b"greg", b"secret"), ["PLAIN"]))
+    assert player.play(smtp.ask(b"NOOP", actions.RSET)).text == "550 who is ***?"
+
+
+def test_a_challenge_is_taken_as_it_is() -> None:
+    """The user is called as the challenge begins."""
+    line = FakeLine(b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n", b"235 ok\r\n")
+    player, _ = made(line)
+    player.play(auth.authenticate(sasl.Login(b"Password:", b"Password:"), ["LOGIN"]))
+    assert line.sends[1:] == [b"UGFzc3dvcmQ6\r\n", b"UGFzc3dvcmQ6\r\n"]
