@@ -14,12 +14,15 @@ import time
 
 from sendmail_py.errors import printable
 from sendmail_py.policy.config import OPTION_FILE, SYSTEM_FILE
-from sendmail_py.shared import rights, seats
+from sendmail_py.shared import accounts, rights, seats
 from sendmail_py.spool import tenants
 
 CODE = "sys.argv.pop(0); from sendmail_py.commands import dispatch; dispatch.main()"
 PATIENCE = 20.0  # seconds
+NO_ANSWER = b"(no answer)"
 LONGEST = 8 << 20  # octets
+
+spent: dict[int, float] = {}  # seconds that an account's commands took, all its subordinate uids together
 
 
 def owners(base: str) -> list[tuple[int, str]]:
@@ -33,7 +36,13 @@ def owners(base: str) -> list[tuple[int, str]]:
 
 def mailq(uid: int, arguments: list[str]) -> list[str]:
     """The lines of mailq as its owner, who must not be root, sees it."""
-    return [printable(line, LONGEST) for line in as_owner(uid, ["mailq", *arguments])]
+    account = accounts.read().of(uid)
+    if spent.get(account, 0.0) >= PATIENCE:
+        return [NO_ANSWER.decode()]
+    began = time.monotonic()
+    lines = [printable(line, LONGEST) for line in as_owner(uid, ["mailq", *arguments])]
+    spent[account] = spent.get(account, 0.0) + time.monotonic() - began
+    return lines
 
 
 def name_of(uid: int) -> str:
@@ -78,4 +87,4 @@ def said_by(process: subprocess.Popen[bytes]) -> bytes:
             if not piece:
                 return octets
             octets += piece
-    return octets or b"(no answer)"
+    return octets or NO_ANSWER

@@ -71,6 +71,7 @@ class Peer:
     """One reader.
 
     uid        the owner, proven by the kernel; `rules` are the sender rules for him
+    account    what stands behind the uid, see accounts.py
     place      where the spool is
     limit      most octets of a message
     ready      transactions that a session can have; `flying` those that one has, by number
@@ -79,7 +80,7 @@ class Peer:
     """
 
     def __init__(self, uid: int, channel: Channel, rules: SenderRules, place: Place, limit: int) -> None:
-        self.uid = uid
+        self.uid = self.account = uid
         self.channel = channel
         self.rules = rules
         self.place = place

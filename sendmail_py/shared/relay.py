@@ -15,7 +15,7 @@ from sendmail_py.errors import SendmailError, printable
 from sendmail_py.policy import identity
 from sendmail_py.relay import flush, sender_domains
 from sendmail_py.relay.sender_domains import SenderDomains
-from sendmail_py.shared import frames, proof, rights
+from sendmail_py.shared import accounts, frames, proof, rights
 from sendmail_py.shared.crowd import Crowd
 from sendmail_py.shared.frames import FrameError, number
 from sendmail_py.shared.peer import Peer
@@ -106,6 +106,7 @@ class Entrance:
         self.config = relay.config
         self.config.queue.directory = relay.directory  # where earlier checks of domains are
         self.host = identity.host(self.config)
+        self.accounts = accounts.read()
         self.limit = self.config.queue.max_message + ROOM
         self.control = control
         self.place = place
@@ -113,7 +114,9 @@ class Entrance:
 
     def peer(self, uid: int, channel: Channel) -> Peer:
         """A reader as the relay sees it."""
-        return Peer(uid, channel, proof.rules_for(self.config, self.host, uid), self.place, self.limit)
+        made = Peer(uid, channel, proof.rules_for(self.config, self.host, uid), self.place, self.limit)
+        made.account = self.accounts.of(uid)
+        return made
 
     def newcomers(self) -> list[Peer]:
         """Readers that came since; when root is gone, none will."""

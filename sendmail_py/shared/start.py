@@ -8,7 +8,6 @@ is due is left, and who submits meanwhile gets a reader at once if one is free.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import random
 import select
@@ -21,13 +20,13 @@ from sendmail_py.relay import flush, keyring
 from sendmail_py.relay.backlog import Rules
 from sendmail_py.relay.faults import StoppedFault
 from sendmail_py.relay.hurry import Hurry
-from sendmail_py.shared import frames, rights, settings
+from sendmail_py.shared import accounts, frames, rights, settings
 from sendmail_py.shared.frames import Channel, FrameError
 from sendmail_py.shared.relay import Relay
 from sendmail_py.shared.seats import Seats
 from sendmail_py.shared.settings import Wish
 from sendmail_py.shared.turns import Turns
-from sendmail_py.spool import shared, tenants
+from sendmail_py.spool import durable, shared, tenants
 from sendmail_py.spool.breaker import Breaker
 from sendmail_py.spool.servers import MOST, Servers
 
@@ -64,11 +63,9 @@ def run(
     summary = flush.Summary()
     base = os.open(config.queue.shared, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(base, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        summary.fault = BUSY
-        return summary
-    try:
+        if not durable.lock_if_possible(base):
+            summary.fault = BUSY
+            return summary
         shared.empty_wake(config.queue.shared)
         return RootRun(config, Wish(force, only or []), stop, trace).all(summary)
     finally:
@@ -92,6 +89,7 @@ class RootRun:
         self.due = f"{homes.STATE}/due"
         base, longest = config.queue.shared, config.queue.retry_max
         self.turns = Turns(base, tenants.read_due(self.due), wish.force, longest, time.time, time.monotonic)
+        self.turns.accounts = accounts.read()
         if not self.account.own:
             maillog.warning(
                 f"there is no account {rights.RELAY}, the relay runs as root: sendmail-py install"

@@ -37,7 +37,7 @@ PATIENCE = 5.0  # seconds that those with sessions of their own wait for the oth
 
 
 class Suspicion:
-    """What is known of the owners, in one run.
+    """What is known of the owners, by the uids of their accounts (accounts.py), in one run.
 
     rests     what is remembered from run to run; `rules` say how long a rest is
     watch     a clock that never jumps (seconds)
@@ -72,7 +72,7 @@ class Suspicion:
 
     def choose(self, name: str, ready: list[Peer]) -> Peer | None:
         """The owner whose mail is next: who has cost least. None: this session is not for those there are."""
-        watched = [one for one in ready if self.rests.get(name, one.uid) is not None]
+        watched = [one for one in ready if self.rests.get(name, one.account) is not None]
         watched = watched if len(watched) <= MOST_WATCHED else []
         free = [one for one in ready if one not in watched]
         now = self.watch()
@@ -84,14 +84,14 @@ class Suspicion:
             return None
         self.waiting = 0.0 if self.alone or not watched else self.waiting or now
         chosen = min(group, key=lambda one: one.served)
-        self.met.add(chosen.uid)
+        self.met.add(chosen.account)
         return chosen
 
     def group(self, free: list[Peer], watched: list[Peer], now: float) -> list[Peer]:
         """Those for whom the session of now is."""
         if not self.alone:
             return free if not (watched and self.is_over(self.waiting, now)) else []
-        own = [one for one in watched if not self.met or one.uid in self.met]
+        own = [one for one in watched if not self.met or one.account in self.met]
         return own if not free or not self.is_over(self.began, now) else []
 
     def is_over(self, since: float, now: float) -> bool:

@@ -1,13 +1,15 @@
 """Whose turn it is in root's flush: who may have mail that is due and was not served just now.
 
 Guarantees: whoever has new mail gets a turn, also in a run that goes on for hours with somebody else's; an
-owner who wants turn after turn waits longer each time; one whose reader failed waits for the next run.
+owner who wants turn after turn waits longer each time; one whose reader failed waits for the next run; an
+account has one turn at a time, however many subordinate uids it has.
 """
 
 from __future__ import annotations
 
 import random
 
+from sendmail_py.shared.accounts import Accounts
 from sendmail_py.spool import tenants
 from sendmail_py.spool.tenants import Owner
 
@@ -44,6 +46,7 @@ class Turns:
         self.longest = longest
         self.clock = clock
         self.watch = watch
+        self.accounts = Accounts([])
         self.failures: set[int] = set()
         self.taken: dict[int, int] = {}  # turns by uid
         self.rests: dict[int, float] = {}  # until when by uid, as `watch` says it
@@ -51,10 +54,11 @@ class Turns:
     def whose(self, busy: Collection[int] = ()) -> list[Owner]:
         """Who can have a turn now, apart from the `busy` uids, in no order of anybody's choice."""
         now = self.watch()
-        found = [one for one in self.with_mail() if one.uid not in busy]
-        found = [one for one in found if self.rests.get(one.uid, 0.0) <= now]
+        taken = {self.accounts.of(uid) for uid in busy}
+        found = [one for one in self.with_mail() if self.rests.get(one.uid, 0.0) <= now]
         random.shuffle(found)
-        return found
+        first = {self.accounts.of(one.uid): one for one in found}
+        return [one for account, one in first.items() if account not in taken]
 
     def with_mail(self) -> list[Owner]:
         """Who may have mail that is due."""

@@ -11,7 +11,8 @@ import posix
 from sendmail_py.spool import durable
 from sendmail_py.spool.shared import MOST_NAMES, is_sound
 
-MOST_OWNERS = 4096  # folders that one flush looks at
+MOST_OWNERS = 1 << 17  # folders that one flush looks at
+LONGEST = 1 << 24  # octets of what earlier runs found
 
 
 class Owner:
@@ -59,7 +60,7 @@ def read_due(path: str) -> dict[str, tuple[str, int]]:
     except OSError:
         return {}
     try:
-        text = posix.read(fd, 1 << 20).decode("ascii", "replace")
+        text = posix.read(fd, LONGEST).decode("ascii", "replace")
     except OSError:
         return {}
     finally:

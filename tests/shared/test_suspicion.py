@@ -34,9 +34,9 @@ class World:
 
     def choose(self, *uids: int) -> int:
         """Whose mail is next, of those who have some; 0 for nobody's in this session."""
-        ready: Any = [SimpleNamespace(uid=uid, served=uid) for uid in uids if not self.rests_now(uid)]
+        ready: Any = [SimpleNamespace(account=uid, served=uid) for uid in uids if not self.rests_now(uid)]
         chosen = self.it.choose("isp", ready)
-        return chosen.uid if chosen is not None else 0
+        return chosen.account if chosen is not None else 0
 
     def rests_now(self, uid: int) -> bool:
         """Whether an owner's mail is left alone."""

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from sendmail_py.shared.accounts import Accounts
 from sendmail_py.shared.turns import LONGEST_REST, Turns
 from sendmail_py.spool import tenants
 from sendmail_py.spool.tenants import Owner
@@ -112,3 +113,16 @@ def test_what_is_known_of_folders_that_are_gone_is_forgotten(world: World) -> No
     world.turns.known["4711.0"] = ("1:1", 5)
     world.whose()
     assert world.turns.known == {}
+
+
+def test_subordinate_uids_of_one_account_have_one_turn_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [Owner(uid, f"{uid}.0", "1:1") for uid in range(100_000, 100_100)]
+    others = [Owner(uid, f"{uid}.0", "1:1") for uid in (1001, 1002)]
+    monkeypatch.setattr(tenants, "owners", lambda base: many + others)
+    world.turns.accounts = Accounts([b"eve:100000:65536"])
+    found = [one.uid for one in world.turns.whose()]
+    assert len(found) == 3
+    assert {1001, 1002} < set(found)
+    assert [one.uid for one in world.turns.whose({100_007, 1001})] == [1002]

@@ -99,6 +99,19 @@ def test_rests_of_a_few_owners_never_add_up(system: System, host: SmartHost) -> 
     assert host.recipients() == [b"to%d@example.org" % VICTIMS[0]]
 
 
+def test_subordinate_uids_are_one_account_in_trouble(system: System, host: SmartHost) -> None:
+    """Everybody may have thousands of them."""
+    system.at("/etc/subuid").write_text("u2001:2021:15\n")
+    host.script(b"RCPT TO:<bomb", RATE)
+    for uid in range(2021, 2031):
+        system.submit(uid, "bomb@example.org")
+    system.flush()
+    assert not is_host_resting(system)
+    system.submit(VICTIMS[0])
+    system.flush()
+    assert host.recipients() == [b"to%d@example.org" % VICTIMS[0]]
+
+
 def test_an_owner_whose_mail_rests_is_left_alone_and_sees_why(system: System, host: SmartHost) -> None:
     host.script(b"RCPT TO:<bomb", RATE)
     for n in range(3):
