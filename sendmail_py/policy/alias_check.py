@@ -206,9 +206,9 @@ def local_names(piece: bytes, host_names: Container[bytes]) -> list[bytes]:
 
 
 def led_to(name: bytes, known: dict[bytes, Entry]) -> bytes:
-    """The alias that a name leads to: its own, else that of its domain; b"" if there is none."""
-    at_domain = name[name.rfind(b"@") :] if b"@" in name else b""
-    return name if name in known else at_domain if at_domain in known else b""
+    """The alias that a name leads to: its own, else that of its domain or of everybody; b"" for none."""
+    other = name[name.rfind(b"@") :] if b"@" in name else aliases.OTHERS
+    return name if name in known else other if other in known else b""
 
 
 def loops(known: dict[bytes, Entry]) -> list[Problem]:

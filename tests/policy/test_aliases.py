@@ -355,6 +355,28 @@ def test_newaliases_names_each_bad_line(tmp_path: Path, text: bytes, wanted: lis
     assert problems(tmp_path, text) == wanted
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (b"*: root\nroot: greg\n", 1),
+        (b"root: a@x.example, greg\n*: root\n", 1),
+        (b"*: greg\nroot: greg\n", 0),
+        (b"*: *\n", 0),
+        (b"*: root, root@x.example\nroot: greg@isp.example\n", 0),
+    ],
+)
+def test_newaliases_finds_loops_by_way_of_everybody(tmp_path: Path, text: bytes, line: int) -> None:
+    (tmp_path / "aliases").write_bytes(text)
+    found = alias_check.check(str(tmp_path / "aliases"))
+    assert [one.line for one in found] == ([line] if line else [])
+    known = aliases.load([str(tmp_path / "aliases")])
+    for name in (b"root", b"greg", b"unknown"):
+        try:
+            known.resolve(name, HERE)
+        except DataError:
+            assert line
+
+
 def test_newaliases_finds_loops_by_way_of_this_host(tmp_path: Path) -> None:
     text = b"a: b@localhost\nb: a\n"
     assert problems(tmp_path, text) == []
