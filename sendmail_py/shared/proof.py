@@ -101,7 +101,10 @@ def repaired(field: bytes, rules: SenderRules) -> bytes:
         if override == "refuse":
             raise NotPermittedError("a field of the header that names an author cannot be read")
         return header.rebuild(field, b" " + rules.default() + b"\r\n")
-    value, changes = masquerade.edited(header.value(field), rules.repair)
+    try:
+        value, changes = masquerade.edited(header.value(field), rules.repair)
+    except address.AddressError:  # nobody is kept from using any address: it stays
+        return field
     return header.rebuild(field, value) if changes else field
 
 

@@ -192,3 +192,5 @@ def test_good_content_stays_octet_for_octet() -> None:
 def test_without_an_entry_everybody_may_use_everything() -> None:
     free = rules("fix", users={})
     assert proof.content(Pieces(b"From: ceo@bank.example\r\n\r\n"), free) is None
+    assert proof.content(Pieces(b"From: Nightly Backup\r\nSender: <x\r\n\r\n"), free) is None
+    assert proof.content(Pieces(b"From: Nightly Backup\r\n\r\n"), rules("allow")) is None
