@@ -73,8 +73,10 @@ def decode(records: bytes) -> Entry:
 
 
 def newer_or_damaged(records: bytes) -> SendmailError:
-    """The fault of a file that does not begin with our version line."""
+    """The fault of a file that does not begin with our version line, or whose records have no end."""
     number = records[len(VERSION_PREFIX) :].split(b"\n", 1)[0]
+    if VERSION_PREFIX + number + b"\n" == VERSION:
+        return DamagedError("the file is cut off")
     if records.startswith(VERSION_PREFIX) and number.isdigit():
         return NewerFormatError(f"written in format {number.decode()[:8]} by a newer sendmail_py; left alone")
     return DamagedError("no queue file")

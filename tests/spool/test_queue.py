@@ -10,6 +10,7 @@ from sendmail_py.errors import CantCreateError
 from sendmail_py.mail.envelope import Envelope, Recipient
 from sendmail_py.spool import draft, reading
 from sendmail_py.spool.breaker import Breaker, Pause
+from sendmail_py.spool.claim import Claim
 from sendmail_py.spool.queue import Spool
 from sendmail_py.spool.tries import Try
 
@@ -178,6 +179,21 @@ def test_a_file_that_is_cut_off_is_set_aside_and_never_sent(spool: Spool, cut: i
     assert spool.claim(second) is not None
     assert names(spool) == [good]
     assert names(spool, "failed") == [bad, bad + ".0"]
+
+
+def test_a_file_is_damaged_wherever_it_is_cut_off(spool: Spool) -> None:
+    """Also in the records, where it has our version line and not their end."""
+    queue_id = queued(Path(spool.directory))
+    whole = (Path(spool.directory) / "queue" / queue_id).read_bytes()
+    folder = spool.queue_folder()
+    for length in range(len(whole)):
+        name = f"{length:012X}"
+        (Path(spool.directory) / "queue" / name).write_bytes(whole[:length])
+        claim = Claim.take(folder, name, "")
+        assert claim is not None
+        with pytest.raises(reading.DamagedError):
+            claim.check()
+        claim.release()
 
 
 @pytest.mark.parametrize("at", [3, 30, 60, 120, 160])
