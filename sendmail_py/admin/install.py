@@ -125,7 +125,7 @@ def install_tree(tree: Tree, method: str, timer: str, force: bool, yes: bool, dr
     todo = system.plan(wanted)
     if wanted.log and tree.is_folder(os.path.dirname(layout.LOGROTATE)):
         todo.append(Entry(layout.LOGROTATE, units.rotation(wanted.log).encode()))
-    kind = timer or ("" if timers.installed(tree) else timers.kind_for(tree))
+    kind = timer or system.timer_for(tree)
     calling = timers.steps(tree, kind)
     system.refuse_read_only(tree, (step.path for step in todo + calling))
     if dry_run:

@@ -6,7 +6,7 @@ that somebody else has changed since: it says what stays instead.
 
 Records: kind, path, and
     entry     backup: where what had the name is, "" for nothing; ours: fingerprints of what we wrote
-    line      mark: what tells our line; made: whether there was no file; ended: whether that ended a line
+    line      (line.py) mark: what tells our line; ours: such lines; made: there was no file; ended: see there
     folder    made: whether we made it; else mode, uid, gid before
     own       made; a folder that is ours with all in it
     library   nothing else: the folder is ours, and so are two temporary names beside it
@@ -118,65 +118,6 @@ def undo_entry(tree: Tree, record: Record) -> str:
         tree.rename(backup, path)
     elif now is not None and not backup:
         tree.remove(path)
-    return ""
-
-
-class Line(Step):
-    """A line of a file that is others'; a `mark` in it tells it from theirs."""
-
-    kind = "line"
-
-    def __init__(self, path: str, line: str, mark: str) -> None:
-        super().__init__(path, f"add a line to {path}: {line}")
-        self.line = line
-        self.mark = mark
-
-    def look(self, tree: Tree) -> Record:
-        """Whether the file is there, and how it ends."""
-        before = lines_of(tree, self.path)
-        made = tree.status(self.path) is None
-        ended = not before or before[-1].endswith("\n")
-        return {**super().look(tree), "mark": self.mark, "made": made, "ended": ended}
-
-    def do(self, tree: Tree, record: Record) -> None:
-        """Our line last, once."""
-        lines = [line for line in lines_of(tree, self.path) if self.mark not in line]
-        end = "\n" if lines and not lines[-1].endswith("\n") else ""
-        rewrite(tree, self.path, "".join([*lines, end, self.line, "\n"]))
-
-
-def lines_of(tree: Tree, path: str) -> list[str]:
-    """The lines of a file with their ends, [] when there is none that can be read."""
-    try:
-        with open(tree.path(path), encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return file.readlines()
-    except OSError:
-        return []
-
-
-def rewrite(tree: Tree, path: str, text: str) -> None:
-    """A file with its mode, or a private one of root's."""
-    found = tree.status(path)
-    mode = stat.S_IMODE(found.st_mode) if found is not None else 0o600
-    tree.write(path, text.encode("utf-8", "surrogateescape"), mode)
-    if found is not None:
-        tree.set_owner(path, found.st_uid, found.st_gid)
-
-
-def undo_line(tree: Tree, record: Record) -> str:
-    """Our line goes, and the file if it was ours and nothing else is in it."""
-    path = record["path"]
-    tree.remove(temporary_of(path))
-    now = lines_of(tree, path)
-    lines = [line for line in now if record["mark"] not in line]
-    if lines == now:
-        return ""
-    if not lines and record["made"]:
-        tree.remove(path)
-        return ""
-    is_last = record["mark"] in now[-1]
-    text = "".join(lines)
-    rewrite(tree, path, text.removesuffix("\n") if is_last and not record["ended"] else text)
     return ""
 
 

@@ -11,11 +11,11 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 
-from sendmail_py.admin import alternatives, content, debian, layout, mailers, manifest, steps
+from sendmail_py.admin import alternatives, content, debian, layout, line, mailers, manifest, steps, timers
 from sendmail_py.admin.manifest import Manifest, Record
 from sendmail_py.admin.steps import Account, Command, Folder, Library, Own, Step
 from sendmail_py.admin.tree import Tree
-from sendmail_py.errors import NotPermittedError, SendmailError, UnavailableError
+from sendmail_py.errors import DataError, NotPermittedError, SendmailError, UnavailableError
 
 METHODS = ("deb", "divert", "alternatives", "links")
 SYSTEMD = ("/usr/lib/systemd", "/lib/systemd")  # else its files would lie about for nobody
@@ -26,7 +26,7 @@ Tell = Callable[[str], None]
 
 UNDO: dict[str, Callable[[Tree, Record], str]] = {
     "entry": steps.undo_entry,
-    "line": steps.undo_line,
+    "line": line.undo_line,
     "folder": steps.undo_folder,
     "own": steps.undo_own,
     "library": steps.undo_library,
@@ -172,6 +172,19 @@ def drop_stale(known: Manifest, todo: list[Step], tell: Tell) -> None:
     undo_records(known, stale, tell, purge=False)
 
 
+def timer_for(tree: Tree) -> str:
+    """What an installation sets if it is not told; an upgrade nothing that is off or was edited."""
+    known = manifest.load(tree)
+    if not known.is_complete or tree.status(layout.LIBRARY) is None:  # dpkg may have removed it
+        return "" if timers.installed(tree) else timers.kind_for(tree)
+    for record in known.records:
+        if record["group"] == TIMER and record["path"] == timers.cron_place(tree):
+            is_line = record["kind"] == "line"
+            now = line.marked(tree, record) if is_line else [tree.fingerprint(record["path"])]
+            return "cron" if now and set(now) <= set(record["ours"]) else ""
+    return ""
+
+
 def set_timer(tree: Tree, todo: list[Step], tell: Tell) -> None:
     """Another timer in the place of the one that is there; no steps: none."""
     known = manifest.load(tree)
@@ -184,6 +197,8 @@ def set_timer(tree: Tree, todo: list[Step], tell: Tell) -> None:
 def undo_records(known: Manifest, records: list[Record], tell: Tell, purge: bool) -> None:
     """Undo records, the newest first."""
     tree = known.tree
+    if any(record["kind"] not in UNDO for record in records):
+        raise DataError(f"{layout.MANIFEST}: written by a newer version of sendmail-py; use that one")
     for record in reversed(records):
         stays = "" if purge else mail_in(tree, record)
         stays = stays or UNDO[record["kind"]](tree, record)

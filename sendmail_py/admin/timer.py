@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -22,7 +21,6 @@ SYSTEM_CRONTAB = "/etc/crontab"
 ROOT_CRONTABS = [f"{folder}/root" for folder in timers.CRONTABS]
 LONGEST_TABLE = 1 << 20
 USER_TIMER = "sendmail-py-flush.timer"
-FLUSHES = re.compile(r"\bsendmail\S*\s(?:.*\s)?-q|\brunq\b|\bsendmail-py\s(?:.*\s)?flush\b")
 
 user_option = click.option("--user", is_flag=True, help="For the calling user's own queue only.")
 
@@ -117,7 +115,7 @@ def callers(shared: bool) -> list[str]:
 
 def calls_flush(lines: list[str]) -> bool:
     """Whether a line of a crontab is a call of the flush."""
-    return any(FLUSHES.search(line) for line in lines if not line.lstrip().startswith("#"))
+    return any(timers.FLUSHES.search(line) for line in lines if not line.lstrip().startswith("#"))
 
 
 def read(path: str) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 
 from sendmail_py.admin import layout, units
-from sendmail_py.admin.steps import Command, Entry, Line, Step, lines_of, with_folders
+from sendmail_py.admin.line import Line, lines_of
+from sendmail_py.admin.steps import Command, Entry, Step, with_folders
 from sendmail_py.admin.tree import Tree
 from sendmail_py.errors import UnavailableError
 
@@ -16,6 +18,8 @@ CRON_DAEMONS = ("/usr/sbin/cron", "/usr/sbin/crond", "/usr/bin/crond", "/usr/bin
 DILLON = b"dillon's cron daemon"
 CRON_FOLDER = "/etc/cron.d"
 CRONTABS = ("/var/spool/cron/crontabs", "/etc/crontabs")
+# What tells that a line of a crontab flushes, also one that a person wrote.
+FLUSHES = re.compile(r"\bsendmail\S*\s(?:.*\s)?-q|\brunq\b|\bsendmail-py\s(?:.*\s)?flush\b")
 LARGEST_DAEMON = 4 << 20
 RUNNING = "/run/systemd/system"  # sd_booted(3)
 SERVICE = "sendmail-py.service"
@@ -125,7 +129,7 @@ def systemd_steps(tree: Tree) -> list[Step]:
 
 def cron_place(tree: Tree) -> str:
     """Where our entry for the whole system is, "" when there is none."""
-    if tree.status(layout.CRON) is not None:
+    if any(FLUSHES.search(line) for line in lines_of(tree, layout.CRON) if line[0] != "#"):
         return layout.CRON
     for folder in CRONTABS:
         if any(units.SYSTEM_MARK in line for line in lines_of(tree, f"{folder}/root")):

@@ -8,7 +8,7 @@ import types
 from pathlib import Path
 
 import pytest
-from sendmail_py.admin import layout, manifest, steps
+from sendmail_py.admin import layout, manifest, steps, units
 from sendmail_py.admin.tree import Tree
 
 from support.image import install, snapshot, uninstall
@@ -139,11 +139,56 @@ def test_an_edited_file_is_kept_by_an_upgrade_too(image: Path) -> None:
     assert edited.read_text() == "# edited\n"
 
 
-def test_a_timer_that_the_administrator_edited_stays_through_an_upgrade(image: Path) -> None:
+@pytest.mark.parametrize("text", ["*/5 * * * * root sendmail -q\n", "# not now\n", None])
+def test_a_timer_that_the_administrator_edited_or_removed_stays_so_through_an_upgrade(
+    image: Path, text: str | None
+) -> None:
     assert install(image, "--method", "links").exit_code == 0
-    (image / layout.CRON[1:]).write_text("*/5 * * * * root sendmail -q\n")
+    cron = image / layout.CRON[1:]
+    cron.unlink()
+    if text is not None:
+        cron.write_text(text)
     assert install(image, "--method", "links").exit_code == 0
-    assert (image / layout.CRON[1:]).read_text() == "*/5 * * * * root sendmail -q\n"
+    assert (cron.read_text() if cron.exists() else None) == text
+
+
+def test_no_timer_stays_no_timer_through_an_upgrade(image: Path) -> None:
+    for words in (["--timer", "none"], []):
+        assert install(image, "--method", "links", *words).exit_code == 0
+        assert not (image / layout.CRON[1:]).exists()
+
+
+def test_a_timer_of_an_older_version_becomes_the_new_one(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(image)
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "WATCH", "-q")
+        assert install(image, "--method", "links").exit_code == 0
+    assert install(image, "--method", "links").exit_code == 0
+    assert units.WATCH in (image / layout.CRON[1:]).read_text()
+    assert uninstall(image).exit_code == 0
+    assert snapshot(image) == before
+
+
+def test_a_file_that_only_has_our_timer_s_name_is_no_timer(image: Path) -> None:
+    (image / layout.CRON[1:]).write_text("# sendmail-py\n0 7 * * * root /usr/local/bin/report\n")
+    before = snapshot(image)
+    assert install(image, "--method", "links").exit_code == 0
+    assert units.WATCH in (image / layout.CRON[1:]).read_text()
+    assert uninstall(image).exit_code == 0
+    assert snapshot(image) == before
+
+
+def test_what_a_newer_version_wrote_down_is_left_to_it(image: Path) -> None:
+    assert install(image, "--method", "links").exit_code == 0
+    known = manifest.load(Tree(str(image)))
+    known.records[3]["kind"] = "unheard-of"
+    known.save()
+    before = snapshot(image)
+    result = uninstall(image)
+    assert (result.exit_code, "written by a newer version" in result.stderr) == (65, True)
+    assert snapshot(image) == before
 
 
 def test_an_upgrade_to_another_version_is_undone_to_what_was_there_first(

@@ -78,6 +78,16 @@ def test_lines_that_came_since_stay(alpine: Path) -> None:
     assert table(alpine).read_text() == "5 4 * * * /bin/true\n"
 
 
+def test_an_edited_line_stays_through_an_upgrade(alpine: Path) -> None:
+    assert install(alpine).exit_code == 0
+    edited = table(alpine).read_text().replace("* * * * *  ", "*/5 * * * *")
+    table(alpine).write_text(edited)
+    assert install(alpine).exit_code == 0
+    assert table(alpine).read_text() == edited
+    assert uninstall(alpine).exit_code == 0
+    assert table(alpine).read_text() == DAILY
+
+
 def test_root_s_own_timer_is_another_line(alpine: Path) -> None:
     """`timer install --user` by root writes into the same crontab."""
     assert units.CRONTAB_MARK not in units.system_line(5)

@@ -178,6 +178,7 @@ def test_replaced_by_another_mailer_and_back(system: Chroot, before: Snapshot, h
     assert (refused.returncode, b"nullmailer would be removed" in refused.stderr) == (64, True)
     system.does(SETUP, "install", "--yes")  # and back: the mail is still there
     assert system.does("dpkg-query", "-S", "/usr/sbin/sendmail").startswith("sendmail-py:")
+    assert "cron" in system.does("sendmail-py", "timer", "status")
     system.does(layout.FLUSH, "-q")
     assert len(host.messages) == 1
     system.does("logrotate", "--force", layout.LOGROTATE)
