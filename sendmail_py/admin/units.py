@@ -32,12 +32,16 @@ SERVICE = """\
 [Unit]
 Description=Send what waits in the mail queues
 Documentation=man:sendmail-py(8) man:sendmail(8)
-After=network.target nss-user-lookup.target
+# A run before the network is there would have the smart host left alone for minutes.
+Wants=network-online.target
+After=network-online.target nss-user-lookup.target
 # Every message that arrives may start it; five starts in ten seconds are no fault.
 StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
+# What was removed comes back, with its owner, for which "+" is needed: the run may not give anything away.
+ExecStartPre=+/bin/sh -c '[ -d {spool} ] && [ -d {relay} ] && [ ! -O {relay} ] || {restore} || :'
 # Mail that comes in a bunch starts one run, not one each. Who rings from here on starts another one.
 ExecStartPre=/bin/sh -c 'sleep 0.2; dd if={fifo} of=/dev/null bs=1M count=1 iflag=nonblock 2>/dev/null || :'
 ExecStart={flush} -q
@@ -235,10 +239,18 @@ def second_of_minute(machine_id: bytes) -> int:
 
 def service(log: str = "") -> str:
     """The system's service unit; `log`: a log file outside /var/log ("" none)."""
-    writable = f"{layout.SPOOL} {layout.STATE_FOLDER} -/var/log"
+    writable = f"-{layout.SPOOL} -{layout.STATE_FOLDER} -/var/log"
     if log and not log.startswith("/var/log/"):
         writable += " -" + log.rpartition("/")[0]
-    return SERVICE.format(flush=layout.FLUSH, fifo=layout.FIFO, writable=writable, score=SCORE)
+    return SERVICE.format(
+        fifo=layout.FIFO,
+        flush=layout.FLUSH,
+        relay=layout.RELAY_STATE,
+        restore=f"systemd-tmpfiles --create {layout.TMPFILES.rpartition('/')[2]}",
+        score=SCORE,
+        spool=layout.SPOOL,
+        writable=writable,
+    )
 
 
 def system_units(log: str = "") -> dict[str, str]:

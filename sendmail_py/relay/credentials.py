@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
 
 LONGEST = 4096  # octets of a password
+HOMES = ("/root/", "/home/", "/run/user/")  # systemd.exec(5), ProtectHome=
 # What a password command may need of our environment; secrets can stand in any other variable.
 PASSED_ON = (
     "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "GPG_AGENT_INFO", "HOME", "LANG", "LOGNAME", "PATH",
@@ -62,7 +63,10 @@ def proxy_login(setting: SmartHost) -> Login | None:
 def reason(error: Exception) -> str:
     """Why a password cannot be read; never what was read or printed."""
     if isinstance(error, OSError):
-        return printable(f"{error.filename or ''}: {error.strerror}".lstrip(": "))
+        path = str(error.filename or "")
+        is_hidden = path.startswith(HOMES) and os.geteuid() == 0 and "INVOCATION_ID" in os.environ
+        cure = "; sendmail-py.service sees no home folders, see ProtectHome= in it" if is_hidden else ""
+        return printable(f"{path}: {error.strerror}{cure}".lstrip(": "))
     return str(error)
 
 

@@ -77,6 +77,19 @@ def test_a_missing_file_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("variable", "uid", "hidden"),
+    [("INVOCATION_ID", 0, True), ("X", 0, False), ("INVOCATION_ID", 1000, False)],
+)
+def test_a_file_that_systemd_hides_is_no_riddle(
+    monkeypatch: pytest.MonkeyPatch, variable: str, uid: int, hidden: bool
+) -> None:
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    monkeypatch.setenv(variable, "0123")
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert ("ProtectHome=" in fault(password_file="/home/nonexistent/secret")) == hidden
+
+
 def test_a_folder_a_pipe_or_a_device_is_no_password_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", "/dev/zero"):

@@ -164,6 +164,17 @@ def test_a_run_that_is_stopped_finishes_what_it_has_in_hand(installed: Machine) 
         assert arrived(host) == subjects
 
 
+def test_folders_that_were_removed_come_back(installed: Machine, host: SmartHost) -> None:
+    for path in (layout.RELAY_STATE, layout.STATE_FOLDER, layout.SPOOL):
+        installed.does("systemctl", "stop", SERVICE)
+        installed.does("rm", "-rf", path)
+        installed.does("systemctl", "start", SERVICE)
+        submit(installed, path)
+        assert until(lambda path=path: path in arrived(host)), path  # type: ignore[misc]
+    found = installed.does("stat", "-c", "%U %a", layout.RELAY_STATE, layout.SPOOL)
+    assert found.splitlines() == [f"{layout.ACCOUNT} 700", "root 1733"]
+
+
 def test_a_user_s_own_timer_sends_a_user_s_own_mail(installed: Machine, host: SmartHost) -> None:
     home = f"/home/{USER}"
     configure(installed, host, f"{home}/.config/sendmail-py/config.toml")
