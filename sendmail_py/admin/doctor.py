@@ -18,13 +18,14 @@ import click
 from sendmail_py.admin import bundle, check, domains, launcher, setting, shared_spool, timer, timers
 from sendmail_py.admin.install import package_folder
 from sendmail_py.admin.setting import count, span
-from sendmail_py.errors import EX_CONFIG, EX_OK, EX_UNAVAILABLE, ConfigError, printable
+from sendmail_py.errors import EX_CONFIG, EX_OK, EX_UNAVAILABLE, ConfigError, SendmailError, printable
 from sendmail_py.policy import homes, identity
 from sendmail_py.policy.config import Config
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.relay.resolver import Resolver
 from sendmail_py.spool import breaker
 from sendmail_py.spool.queue import Spool
+from sendmail_py.submission import recipients, submit
 
 OK, WARN, BAD = "ok", "warn", "bad"
 HEAD = 4096  # octets of a file that say whether it is a launcher of ours
@@ -64,6 +65,7 @@ def findings(file: str | None, resolver: Resolver | None) -> Iterator[Finding]:
     yield from shared_spool.findings(found)
     yield from caller(found)
     yield from sender(found)
+    yield from local_mail(found)
     if resolver is not None:
         yield from network(found, resolver)
     yield from health(found)
@@ -187,6 +189,24 @@ def sender(found: Config) -> Iterator[Finding]:
         yield WARN, text
     if not bad:
         yield OK, f"sender: {printable(rules.default())} for {check.login()}"
+
+
+def local_mail(found: Config) -> Iterator[Finding]:
+    """Where root's mail goes: cron and its like write there, and at a provider's domain it is a stranger."""
+    host = identity.host(found)
+    try:
+        reached = recipients.expand(b"root", host, submit.known_aliases(found, True))
+    except SendmailError as fault:
+        yield WARN, f"mail for root is refused: {fault}"
+        return
+    shown = ", ".join([printable(one, 80) for one in reached[:3]]) + (", ..." if reached[3:] else "")
+    if reached == [recipients.complete(b"root", host)]:
+        yield (
+            WARN,
+            f"mail for root goes to {shown}; if that is not yours: an alias for root, or aliases.default",
+        )
+    else:
+        yield OK, f"mail for root goes to {shown}"
 
 
 def network(found: Config, resolver: Resolver) -> Iterator[Finding]:

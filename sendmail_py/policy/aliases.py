@@ -255,6 +255,7 @@ class Expansion:
         for mailbox in addresslist.parse_list(self.aliases.default.encode()):
             local, domain = address.split(mailbox.address)
             here = not domain or self.host.is_local(domain)
+            refuse(mailbox.address, b"aliases.default")
             if self.aliases.look_up(local, domain, here)[1] is None:
                 self.final(mailbox.address)
             else:

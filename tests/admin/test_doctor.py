@@ -26,6 +26,9 @@ helo = "host.isp.example"
 [[smarthost]]
 name = "isp"
 host = "smtp.isp.example"
+[aliases]
+files = ["FOLDER/aliases"]
+default = "greg@isp.example"
 [queue]
 directory = "FOLDER/spool"
 [log]
@@ -100,7 +103,14 @@ def test_a_wrong_configuration_is_78(file: str) -> None:
             0,
             "/nowhere",
         ),
-        ("FOLDER", "/dev/null", 69, "Not a directory"),
+        ("FOLDER/spool", "/dev/null/spool", 69, "Not a directory"),
+        (
+            'default = "greg@isp.example"',
+            "",
+            0,
+            "mail for root goes to root@isp.example; if that is not yours",
+        ),
+        ('default = "greg@isp.example"', 'default = "|x"', 0, "mail for root is refused"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_status(

@@ -202,6 +202,12 @@ def test_the_default_is_no_way_around_a_refusal() -> None:
         aliases.load([], "greg@isp.example").resolve(b"|program", HERE)
 
 
+@pytest.mark.parametrize("default", ["|program", "/var/mail/archive"])
+def test_a_default_that_is_no_mailbox_is_refused(default: str) -> None:
+    with pytest.raises(DataError, match="aliases.default"):
+        aliases.load([], default).resolve(b"bob", HERE)
+
+
 def test_a_default_that_leads_back_to_itself_is_a_loop(tmp_path: Path) -> None:
     (tmp_path / "aliases").write_bytes(b"greg: unknown\n")
     with pytest.raises(DataError):
