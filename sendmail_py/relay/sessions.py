@@ -218,6 +218,7 @@ class Channel:
                 commands.refuse_unfit(LOCAL, new)
             try:
                 if new.open():
+                    self.settle()
                     sink.send(new)
             except Fault as fault:
                 with self.sessions.lock:

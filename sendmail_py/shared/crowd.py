@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from sendmail_py.shared.relay import Entrance
     from sendmail_py.shared.suspicion import Suspicion
 
-FEW = 4  # transactions of a reader that are at hand when there are many readers
-MANY = 16  # and when there are few: as many as a session has in flight
+AT_HAND = 64  # transactions of all readers together that are about to go: a session has 16 in flight
+FEWEST = 4  # of one of them
+MOST = 32
 TURN = 0.05  # seconds
+BRIEF = 0.005
+PLENTY = 16
 LAST_WORDS = 20.0  # seconds for the reports at the end of a run
 SECOND_COST = 100_000  # octets that a second of a session counts for in the sharing
 
@@ -71,6 +74,7 @@ class Crowd:
         self.sender: Callable[[bytes], None] = lambda reverse_path: None  # told of each message's
         self.excused = False  # whether the end of the sessions of now is laid to somebody's mail
         self.billed = 0.0  # until when a session's time is
+        self.heard = 0.0  # when the readers were last listened to
         self.lock = threading.RLock()  # a run calls under its sessions' lock, and without it between them
 
     # --- out ---
@@ -82,10 +86,16 @@ class Crowd:
     def prepare(self, setting: SmartHost) -> bool:
         """Have a message at hand; waits for an answer only when there is nothing else to do."""
         with self.lock:
-            self.listen(setting, 0.0)
-            while not (self.ready() or self.flying or self.stop()) and self.is_anybody_asked():
-                self.listen(setting, TURN)
-            return bool(self.ready())
+            found = self.is_at_hand(setting)
+            self.settle()
+            return found
+
+    def is_at_hand(self, setting: SmartHost) -> bool:
+        """The same, and what the readers are to hear may wait."""
+        self.listen(setting, 0.0)
+        while not (self.ready() or self.flying or self.stop()) and self.is_anybody_asked():
+            self.listen(setting, TURN)
+        return bool(self.ready())
 
     def next_transaction(
         self, setting: SmartHost, most_recipients: int, most_domains: int = 0
@@ -96,15 +106,17 @@ class Crowd:
                 self.most = (most_recipients, most_domains)
                 for peer in self.peers:
                     peer.put_back()  # what is at hand may be too much
-            if not self.prepare(setting):
-                return None
+            if not self.is_at_hand(setting):
+                if self.is_anybody_asked():  # a session that gets nothing ends, and another one costs a login
+                    self.listen(setting, BRIEF)
+                if not self.ready():
+                    return None
             chosen = self.suspicion.choose(setting.name, self.ready())
             if chosen is None:
                 return None
             held = chosen.take()
             self.flying += 1
             self.sender(held.envelope.reverse_path)
-            self.listen(setting, 0.0)
             return held
 
     def left(self, setting: SmartHost) -> int:
@@ -121,10 +133,17 @@ class Crowd:
         return any(one.is_waited_for or one.is_worth_asking for one in self.peers)
 
     def listen(self, setting: SmartHost, seconds: float) -> None:
-        """Ask for what is missing, wait so long for anything to be said, and take what was."""
-        depth = MANY if len(self.peers) < 4 else FEW
+        """Ask for what is missing, wait so long for anything to be said, and take what was.
+
+        Not again within BRIEF when there is plenty at hand: with many readers it costs more than a message.
+        """
+        now = time.monotonic()
+        if not seconds and now - self.heard < BRIEF and sum(len(one.ready) for one in self.peers) >= PLENTY:
+            return
+        self.heard = now
+        depth = max(FEWEST, min(MOST, AT_HAND // max(1, len(self.peers))))
         for peer in self.peers:
-            if not peer.is_aside and self.suspicion.is_resting(setting.name, peer.account):
+            if not peer.is_aside and self.suspicion.is_resting(setting.name, peer.uid):
                 peer.set_aside()
             peer.want(setting, depth, self.most)
         self.hear(seconds)
@@ -134,10 +153,13 @@ class Crowd:
     def hear(self, seconds: float) -> None:
         """Wait so long for anything to be said, and take what was; let in who comes."""
         door = self.entrance.channels() if self.entrance is not None else []
-        frames.wait_for_any(door + [one.channel for one in self.peers if not one.is_gone], seconds)
+        if seconds:
+            self.settle()
+        able = frames.wait_for_any(door + [one.channel for one in self.peers if not one.is_gone], seconds)
         for peer in self.peers:
             if not peer.is_gone:
-                peer.listen()
+                if peer.channel in able or peer.channel.inbox:
+                    peer.listen()
                 peer.look_at_clock()
         for one in self.entrance.newcomers() if self.entrance is not None else []:
             one.served = min([other.served for other in self.peers], default=0)  # no more than the others
@@ -158,7 +180,7 @@ class Crowd:
         self.peers.remove(peer)
         peer.close()
         if peer.is_done:
-            until = self.suspicion.until(self.names, peer.account)
+            until = self.suspicion.until(self.names, peer.uid)
             if not until and not peer.was_wanted:
                 word = "more"  # it came when the run was about to end
             self.told(f"{'done' if until else word} {peer.uid} {peer.mark} {max(until, peer.due)}")
@@ -183,7 +205,7 @@ class Crowd:
             taken = b"1" if held.mail_accepted else b""
             held.peer.report(b"judged", held, via, [taken])
             has_arrived = any(one.kind == outcome.DELIVERED for one in found)
-            if has_arrived and self.suspicion.arrived(setting.name, held.peer.account):
+            if has_arrived and self.suspicion.arrived(setting.name, held.peer.uid):
                 held.peer.tell(dialect.rest_frame(setting.name, None))
         throttled = [one.text for one in found if one.cause == outcome.THROTTLED]
         settled = any(one.kind in (outcome.DELIVERED, outcome.FAILED, outcome.AGAIN) for one in found)
@@ -197,7 +219,13 @@ class Crowd:
         self.billed = now
 
     def settle(self) -> None:
-        """Each reader makes durable what it was told, even when the relay dies meanwhile."""
+        """Each reader is told what became of its mail; it makes that durable, even when the relay dies then.
+
+        And what is about to be sent: this is called before any of it is.
+        """
+        with self.lock:
+            for peer in self.peers:
+                peer.push()
 
     def charge(self, interrupted: Transaction, reason: Outcome, via: Via) -> None:
         """A session ended in it."""
@@ -229,8 +257,8 @@ class Crowd:
     # --- whose doing it is ---
 
     def whose(self, done: Transaction) -> int:
-        """Its owner's account."""
-        return as_held(done).peer.account
+        """Its owner's uid."""
+        return as_held(done).peer.uid
 
     def blame(self, done: Transaction, words: str, setting: SmartHost) -> str:
         """The server wants less of an owner's mail; why it is to rest for everybody, "" if it is not."""
@@ -238,24 +266,24 @@ class Crowd:
             peer = as_held(done).peer
             if peer.is_aside:
                 return ""  # what was under way when the first such answer came says no more than that
-            reason = self.suspicion.accuse(setting.name, peer.account, words)
+            reason = self.suspicion.accuse(setting.name, peer.uid, words)
             self.set_aside(peer, setting)
             return reason
 
     def broken(self, in_hand: list[Transaction], judged: int, fault: Fault, setting: SmartHost) -> str:
         """A session ended in somebody's mail; why the smart host is to rest, "" if it is not."""
         with self.lock:
-            peers = {held.peer.account: held.peer for held in map(as_held, in_hand)}
+            peers = {held.peer.uid: held.peer for held in map(as_held, in_hand)}
             resting, reason = self.suspicion.broken(setting.name, set(peers), judged, fault)
-            for account in resting:
-                self.set_aside(peers[account], setting)
+            for uid in resting:
+                self.set_aside(peers[uid], setting)
             self.excused = self.excused or bool(peers)
             return reason
 
     def set_aside(self, peer: Peer, setting: SmartHost) -> None:
         """No more of an owner's mail to that smart host in this run, and until its rest is over."""
         peer.set_aside()
-        peer.tell(dialect.rest_frame(setting.name, self.suspicion.rests.get(setting.name, peer.account)))
+        peer.tell(dialect.rest_frame(setting.name, self.suspicion.rests.get(setting.name, peer.uid)))
 
     def parted(self, setting: SmartHost, fault: Fault | None) -> bool:
         """The sessions ended; whether that may be the doing of somebody whose mail was in hand."""

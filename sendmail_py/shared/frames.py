@@ -38,8 +38,9 @@ class FrameError(Exception):
 class Channel:
     """One end of the socket pair.
 
-    `put` keeps what does not fit into the socket at once and sends it later. Only a reader calls what waits:
-    `wait`, `drain`, and `put` with a descriptor; its relay may be busy, and when it dies that shows at once.
+    `keep` sends later, with what else is said by then: each sending wakes the other side. `put` sends at
+    once, and later what does not fit into the socket. Only a reader calls what waits: `wait`, `drain`, and
+    `put` with a descriptor; its relay may be busy, and when it dies that shows at once.
     """
 
     __slots__ = ("descriptors", "inbox", "is_closed", "outbox", "sock")
@@ -66,14 +67,20 @@ class Channel:
 
     def put(self, frame: list[bytes], descriptor: int = -1) -> None:
         """Send a frame, as far as that goes at once; a descriptor goes with its first octet (FrameError)."""
+        if descriptor >= 0:
+            self.drain()
+            octets = encode(frame)
+            self.outbox += octets[self.send_with(octets, descriptor) :]
+        else:
+            self.keep(frame)
+        self.push()
+
+    def keep(self, frame: list[bytes]) -> None:
+        """Send a frame with the next push (FrameError)."""
         octets = encode(frame)
         if len(self.outbox) + len(octets) > 4 * LONGEST:
             raise FrameError("does not take what is sent to it")
-        if descriptor >= 0:
-            self.drain()
-            octets = octets[self.send_with(octets, descriptor) :]
         self.outbox += octets
-        self.push()
 
     def send_with(self, octets: bytes, descriptor: int) -> int:
         """Send the first octets of a frame with a descriptor; how many."""
@@ -147,6 +154,7 @@ class Channel:
 
     def wait(self) -> list[bytes]:
         """The next frame, however long it takes; FrameError at the end of the connection."""
+        self.push()
         while (frame := self.take()) is None:
             self.wait_for(select.POLLIN | (select.POLLOUT if self.outbox else 0))
             self.push()
@@ -176,12 +184,16 @@ def channel_of(descriptor: int) -> Channel:
     return Channel(_socket.socket(fileno=descriptor))
 
 
-def wait_for_any(channels: list[Channel], seconds: float) -> None:
-    """Wait until one of them has something to read, or can write what it kept, or time is over."""
+def wait_for_any(channels: list[Channel], seconds: float) -> set[Channel]:
+    """Wait until one of them has something to read, or can write what it kept, or time is over; which can.
+
+    When nobody waits (0 seconds), what is kept may wait, too.
+    """
     poll = select.poll()
-    for one in channels:
-        poll.register(one, select.POLLIN | (select.POLLOUT if one.outbox else 0))
-    poll.poll(max(0.0, seconds) * 1000)
+    known = {one.sock.fileno(): one for one in channels}
+    for descriptor, one in known.items():
+        poll.register(descriptor, select.POLLIN | (select.POLLOUT if one.outbox and seconds else 0))
+    return {known[descriptor] for descriptor, _ in poll.poll(max(0.0, seconds) * 1000)}
 
 
 def read_descriptors(rights: bytes) -> list[int]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sendmail_py.shared.frames import Channel
 
 STDIN = 0
-MOST_OPEN = 64  # transactions that the relay may have; a descriptor for each
+MOST_OPEN = 128  # transactions that the relay may have; a descriptor for each
 MOST_TOGETHER = 32  # messages that wait to leave the queue together; each has a descriptor
 LATER = 30  # seconds
 SETTLED = 0.05  # seconds; after that a change of a folder has another time than the one before
@@ -233,11 +233,9 @@ def main() -> None:
             reader.take_back()
     except (OSError, SendmailError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        tell(channel, f"warning: the spool of uid {posix.geteuid()} cannot be used: {why}")
-        posix._exit(1)
+        last_word(channel, f"the spool of uid {posix.geteuid()} cannot be used: {why}")
     except Exception as error:  # whatever it is, it costs this owner only
-        tell(channel, f"warning: the reader of uid {posix.geteuid()} failed: {type(error).__name__}: {error}")
-        posix._exit(1)
+        last_word(channel, f"the reader of uid {posix.geteuid()} failed: {type(error).__name__}: {error}")
     posix._exit(0)
 
 
@@ -245,6 +243,16 @@ def tell(channel: Channel, line: str) -> None:
     """A line for the log."""
     if OWN_WORDS not in line:
         try:
-            channel.put([b"log", line.encode("utf-8", "replace")])
+            channel.keep([b"log", line.encode("utf-8", "replace")])
         except FrameError:
             return
+
+
+def last_word(channel: Channel, line: str) -> None:
+    """A warning for the log, and the end."""
+    tell(channel, f"warning: {line}")
+    try:
+        channel.push()
+    except FrameError:
+        posix._exit(1)
+    posix._exit(1)

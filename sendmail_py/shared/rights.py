@@ -20,7 +20,7 @@ READER_LIMITS = (
     (resource.RLIMIT_CORE, 0),
     (resource.RLIMIT_CPU, 600),  # seconds
     (resource.RLIMIT_AS, 1 << 30),  # octets
-    (resource.RLIMIT_NOFILE, 256),
+    (resource.RLIMIT_NOFILE, 512),
 )
 
 

@@ -26,7 +26,7 @@ from sendmail_py.shared import peer as peers
 from sendmail_py.shared.copies import Copy
 from sendmail_py.shared.crowd import Crowd
 from sendmail_py.shared.dialect import Offer
-from sendmail_py.shared.frames import Channel
+from sendmail_py.shared.frames import Channel, FrameError
 from sendmail_py.shared.peer import Held, Peer
 from sendmail_py.shared.suspicion import Suspicion
 from sendmail_py.spool.rests import Rests
@@ -56,8 +56,7 @@ class World:
         rules = SenderRules(config, identity.host(config), identity.Person(uid, b"u%d" % uid, ""))
         mine, theirs = socket.socketpair()
         self.ends.append(Channel(theirs))
-        place: Any = None  # nothing is copied
-        made = Peer(uid, Channel(mine), rules, place, 1 << 20)
+        made = Peer(uid, Channel(mine), rules, 0, 1 << 20)
         self.peers.append(made)
         made.is_dry = True
         for n in range(messages):
@@ -277,3 +276,59 @@ def test_no_descriptor_stays_open(world: World) -> None:
     for end in world.ends:
         end.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def heard(end: Channel) -> list[bytes]:
+    """The kinds of the frames that a reader has got."""
+    found = []
+    while (frame := end.take()) is not None:
+        found.append(frame[0])
+    return found
+
+
+def test_a_reader_is_told_at_once_what_becomes_of_many_and_before_anything_is_sent(world: World) -> None:
+    """Each word by itself would wake it each time; `settle` is what a session calls before it sends."""
+    crowd = world.crowd(world.peer(1, 5))
+    held = [crowd.next_transaction(HOST, 0) for _ in range(3)]
+    assert heard(world.ends[0]) == []
+    crowd.settle()
+    assert heard(world.ends[0]) == [b"sent"] * 3
+    for one in held:
+        arrive(crowd, one)
+    assert heard(world.ends[0]) == []
+    crowd.settle()
+    assert heard(world.ends[0]) == [b"judged"] * 3
+
+
+def test_what_was_said_goes_out_when_a_turn_ends(world: World) -> None:
+    crowd = world.crowd(world.peer(1, 1))
+    arrive(crowd, crowd.next_transaction(HOST, 0))
+    crowd.abandon()
+    found = []
+    with pytest.raises(FrameError):
+        while True:
+            found.append(world.ends[0].wait()[0])
+    assert found == [b"sent", b"judged"]
+
+
+def test_a_session_waits_a_moment_for_a_reader_although_another_one_has_mail_in_hand(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the session would end, and another one would cost a login."""
+    one = world.peer(1, 1)
+    crowd = world.crowd(one)
+    assert crowd.next_transaction(HOST, 0) is not None
+    one.is_dry = False
+    looks: list[float] = []
+    monkeypatch.setattr(crowd, "hear", looks.append)
+    assert crowd.next_transaction(HOST, 0) is None
+    assert [seconds > 0 for seconds in looks] == [False, True]
+
+
+def test_many_readers_are_not_asked_for_every_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd = world.crowd(*[world.peer(uid, 50) for uid in range(1, 21)])
+    looks: list[float] = []
+    monkeypatch.setattr(crowd, "hear", looks.append)
+    monkeypatch.setattr("sendmail_py.shared.crowd.time.monotonic", lambda: 5.0)
+    order(crowd, 100)
+    assert len(looks) == 1
