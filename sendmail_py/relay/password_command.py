@@ -1,21 +1,26 @@
 """What password_command prints; with program.py the only module of this room that starts a process.
 
-Guarantees: no shell, no input, and nothing of its errors is shown; a command that does not end is ended.
+Guarantees: no shell, no input, and nothing of its errors is shown; a command that does not end is ended, and
+one that prints without end, too.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
 import time
 
 from sendmail_py.relay import hurry
-from sendmail_py.relay.faults import StoppedFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sendmail_py.relay.hurry import Hurry
 
 PATIENCE = 60.0  # seconds
+KEPT = 65536  # octets of what it prints
+MOST = 1 << 20
+PIECE = 65536
 
 
 def run(command: list[str], environ: dict[str, str], stop: Hurry) -> bytes:
@@ -39,13 +44,24 @@ def run(command: list[str], environ: dict[str, str], stop: Hurry) -> bytes:
 
 
 def heard(running: subprocess.Popen[bytes], until: float, stop: Hurry) -> bytes:
-    """What a command printed, until `until` (monotonic seconds); ValueError, StoppedFault."""
-    while True:
-        left = until - time.monotonic()
-        try:
-            return running.communicate(timeout=left if stop.over else min(left, hurry.MOMENT))[0]
-        except subprocess.TimeoutExpired:
-            if stop():
-                raise StoppedFault("the run was asked to end") from None
-            if left <= hurry.MOMENT:
-                raise ValueError(f"the command did not end within {PATIENCE:.0f} seconds") from None
+    """The beginning of what a command printed, when it has ended; nobody waits for what it left running.
+
+    `until` in monotonic seconds. ValueError, StoppedFault.
+    """
+    pipe = running.stdout.fileno() if running.stdout else -1
+    printed, seen = b"", 0
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while time.monotonic() < until:
+        has_ended = running.poll() is not None
+        moment = 0.0 if has_ended else hurry.MOMENT
+        if hurry.poll(poll, time.monotonic() + moment, stop):
+            piece = os.read(pipe, PIECE)
+            printed, seen = (printed + piece)[:KEPT], seen + len(piece)
+            if seen > MOST:
+                raise ValueError("the command prints too much")
+            if not piece:
+                poll.unregister(pipe)  # it may still have something to do
+        elif has_ended:
+            return printed
+    raise ValueError(f"the command did not end within {PATIENCE:.0f} seconds")

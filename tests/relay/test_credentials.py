@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,35 @@ def test_a_command_that_fails_is_a_fault(command: list[str], word: str) -> None:
 def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password_command, "PATIENCE", 0.2)
     assert "did not end" in fault(password_command=["sleep", "30"])
+
+
+def test_a_command_that_prints_without_end_is_ended() -> None:
+    assert "prints too much" in fault(password_command=["yes"])
+
+
+def test_nobody_waits_for_what_a_command_left_running() -> None:
+    """An agent, for example, that still has the pipe."""
+    began = time.monotonic()
+    assert password(password_command=["sh", "-c", "sleep 30 2>/dev/null & echo secret"]) == b"secret"
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("printf secret", b"secret"),
+        ("printf 'secret\\nsecond\\n'", b"secret"),
+        ("printf 'secret\\r\\n'", b"secret"),
+        ("exec >&-; sleep 0.3", None),
+        ("true", None),
+        ("echo; echo second", None),
+    ],
+)
+def test_the_first_line_of_what_a_command_prints_is_the_password(program: str, said: bytes | None) -> None:
+    if said is None:
+        assert "empty" in fault(password_command=["sh", "-c", program])
+    else:
+        assert password(password_command=["sh", "-c", program]) == said
 
 
 def test_what_a_failing_command_printed_is_not_shown() -> None:
