@@ -11,7 +11,7 @@ from sendmail_py.admin import layout, system, timers, units
 from sendmail_py.admin.tree import Tree
 from sendmail_py.errors import UnavailableError
 
-from support.image import install, snapshot, uninstall
+from support.image import install, snapshot, steps_of, uninstall
 
 DAILY = "# do daily stuff\n*/15 * * * * run-parts /etc/periodic/15min\n"
 
@@ -139,3 +139,20 @@ def test_nothing_for_systemd_lies_about_where_it_is_not(alpine: Path) -> None:
     assert install(alpine).exit_code == 0
     assert not (alpine / "usr/lib/systemd").exists()
     assert not (alpine / "usr/lib/sysusers.d").exists()
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_a_line_that_was_cut_off_anywhere_goes(
+    alpine: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    table(alpine).write_text("0 7 * * * no end of line")
+    before = snapshot(alpine)
+    for ends in range(0, 1000, 4):
+        if command == "uninstall":
+            assert install(alpine).exit_code == 0
+        if steps_of(alpine, monkeypatch, ends, [command, "--root", str(alpine)]):
+            break
+        if (alpine / layout.RECORDS[1:]).exists():
+            assert uninstall(alpine).exit_code == 0, f"after {ends} changes"
+        assert snapshot(alpine) == before, f"after {ends} changes"
+    assert ends > 50
