@@ -259,6 +259,12 @@ def test_the_timer_starts_the_service_that_flushes() -> None:
     assert timer["Install"]["WantedBy"] == "timers.target"
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in (EXAMPLES / "systemd").glob("*.socket")))
+def test_no_burst_has_systemd_give_a_socket_up(name: str) -> None:
+    """After 20 starts, or 200 connections, in two seconds it would never listen again."""
+    assert unit(name)["Socket"]["TriggerLimitIntervalSec"] == "0"
+
+
 def test_mutt_calls_sendmail_with_options_that_are_known() -> None:
     settings = [
         line for line in (EXAMPLES / "muttrc").read_text().splitlines() if line.startswith("set sendmail =")
