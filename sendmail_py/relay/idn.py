@@ -11,12 +11,16 @@ from sendmail_py.mail import address
 # The mapping of IDNA 2003, which Python has, makes other letters of these, so another domain (RFC 5894 7.2).
 DEVIATIONS = frozenset("ß\u1e9eς\u200c\u200d")
 
+LONGEST = 4 * address.DOMAIN_LIMIT  # octets that may fit as A-labels; old Pythons are slow with more
+
 
 def in_ascii(mailbox: bytes) -> bytes:
     """The address with its domain in ASCII, if there is such a form."""
     if mailbox.isascii():
         return mailbox
     local, domain = address.split(mailbox)
+    if len(domain) > LONGEST:
+        return mailbox
     try:
         new = local + b"@" + a_labels(domain.decode())
     except UnicodeError:
