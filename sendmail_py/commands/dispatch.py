@@ -46,7 +46,7 @@ def main() -> NoReturn:
     stdin_open = guard_descriptors()
     posix.umask(0o022)  # our files say their modes; compiled modules that Python writes are for everybody
     program = sys.argv[0].rpartition("/")[2] or "sendmail"
-    request = Request(program, NAMES.get(program, "submit"))
+    request = Request(program, NAMES.get(program.partition(".")[0], "submit"))  # mailq.sendmail-py, too
     leave(guarded(request, stdin_open))
 
 

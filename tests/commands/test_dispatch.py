@@ -121,6 +121,28 @@ def test_a_usage_error_takes_the_message_off_the_callers_hands(monkeypatch: pyte
         os.close(reading)
 
 
+NAMED = [
+    ("mailq", "list"),
+    ("mailq.sendmail-py", "list"),
+    ("runq.sendmail-py", "flush"),
+    ("mailqueue", "submit"),
+]
+
+
+@pytest.mark.parametrize(("name", "mode"), [*NAMED, ("sendmail.sendmail-py", "submit"), (".", "submit")])
+def test_the_name_chooses_the_command_also_the_one_behind_the_alternatives(
+    monkeypatch: pytest.MonkeyPatch, name: str, mode: str
+) -> None:
+    """A program that looks where the link /usr/bin/mailq leads calls mailq.sendmail-py."""
+    found: list[str] = []
+    monkeypatch.setattr("sys.argv", [f"/usr/bin/{name}"])
+    monkeypatch.setattr(dispatch, "guard_descriptors", lambda: True)
+    monkeypatch.setattr(dispatch, "guarded", lambda request, stdin_open: found.append(request.mode))
+    monkeypatch.setattr(dispatch, "leave", lambda status: None)
+    dispatch.main()
+    assert found == [mode]
+
+
 @pytest.mark.parametrize("mode", dispatch.DOORS)
 def test_every_door_opens(mode: str) -> None:
     assert callable(dispatch.door(mode))
