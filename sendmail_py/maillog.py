@@ -21,7 +21,9 @@ TAG = "sendmail-py"
 # log tools tell them apart by that.
 PARTS = {"uid": "pickup", "from": "qmgr", "to": "smtp"}
 PART = "qmgr"
+# Not waiting for the reader of a fifo: mail does not wait for a log.
 APPEND = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
+APPEND |= posix.O_NONBLOCK
 
 
 class Log:
