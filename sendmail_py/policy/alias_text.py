@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Maker = Callable[[str, bytes, bytes, posix.stat_result], bytes]
 
 LARGEST_FILE = 16 * 1024 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # of UTF-8; editors put it before the first name
 INDEXED = 8 * 1024  # octets; a smaller file is searched in no time
 FIFO, KIND = 0o010000, 0o170000  # S_IFIFO, S_IFMT of inode(7); to import `stat` would cost more
 
@@ -131,7 +132,7 @@ def read_with_state(file: str) -> tuple[bytes, posix.stat_result | None]:
             while piece := posix.read(fd, LARGEST_FILE + 1 - len(found)):
                 found += piece
             if found and len(found) < INDEXED:
-                return found, None
+                return found.removeprefix(BYTE_ORDER_MARK), None
             state = posix.fstat(fd)
             if not found and state.st_mode & KIND == FIFO:
                 raise PermissionError(0, "a pipe into which nobody writes")
@@ -146,7 +147,7 @@ def read_with_state(file: str) -> tuple[bytes, posix.stat_result | None]:
         raise TemporaryError(f"{printable(file)}: {error.strerror}; nothing was queued, try again") from None
     if len(found) > LARGEST_FILE:
         raise ConfigError(f"{printable(file)}: too long for an alias file (at most 16 MiB)")
-    return found, state
+    return found.removeprefix(BYTE_ORDER_MARK), state
 
 
 def may_be_bare(key: bytes) -> bool:
