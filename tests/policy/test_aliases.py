@@ -143,6 +143,15 @@ def test_reads_any_line_ends(tmp_path: Path, ends: bytes, last: bool) -> None:
     assert known.resolve(b"d", HERE) == [b"e@x"]
 
 
+@pytest.mark.parametrize("more", [b"", b"other: x@y.example\n" * 1000])
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, more: bytes) -> None:
+    (tmp_path / "aliases").write_bytes(b"\xef\xbb\xbfroot: one@x\n" + more)
+    for folder in ("", str(tmp_path)):
+        assert aliases.load([str(tmp_path / "aliases")], "", False, folder).resolve(b"root", HERE) == [
+            b"one@x"
+        ]
+
+
 def test_the_first_file_that_knows_a_name_counts(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"root: one@x\n")
     (tmp_path / "two").write_bytes(b"root: two@x\nbob: root\n")
@@ -204,7 +213,7 @@ def test_the_default_is_no_way_around_a_refusal() -> None:
 
 @pytest.mark.parametrize("default", ["|program", "/var/mail/archive"])
 def test_a_default_that_is_no_mailbox_is_refused(default: str) -> None:
-    with pytest.raises(DataError, match="aliases.default"):
+    with pytest.raises(DataError, match=r"aliases\.default"):
         aliases.load([], default).resolve(b"bob", HERE)
 
 
