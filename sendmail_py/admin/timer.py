@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from sendmail_py.errors import NotPermittedError, UnavailableError, UsageError, 
 from sendmail_py.policy import homes
 
 PATIENCE = 60.0  # seconds for crontab and systemctl
-NO_CRONTAB = "no crontab for"
+NO_CRONTAB = re.compile("no crontab for|can't open '[^']*': No such file")  # most, busybox's
 SYSTEM_CRONTAB = "/etc/crontab"
 ROOT_CRONTABS = [f"{folder}/root" for folder in timers.CRONTABS]
 LONGEST_TABLE = 1 << 20
@@ -195,7 +196,7 @@ def crontab() -> list[str]:
         done = run("crontab", "-l")
     except UnavailableError:
         return []
-    if done.returncode and NO_CRONTAB not in done.stderr:
+    if done.returncode and not NO_CRONTAB.search(done.stderr):
         raise UnavailableError(f"crontab -l: {printable(done.stderr.strip())}")
     return done.stdout.splitlines() if done.returncode == 0 else []
 

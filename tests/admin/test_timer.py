@@ -48,6 +48,19 @@ def table(home: Path) -> str:
     return (home / "table").read_text() if (home / "table").exists() else ""
 
 
+@pytest.mark.parametrize(
+    "said", ["no crontab for greg", "crontab: can't open 'greg': No such file or directory"]
+)
+def test_without_a_crontab_one_is_made_whatever_cron_says(home: Path, tmp_path: Path, said: str) -> None:
+    """Busybox's says it in its own way."""
+    program = tmp_path / "programs/crontab"
+    program.write_text(CRONTAB.replace("no crontab for greg", said))
+    assert timer("install", "--user").exit_code == 0
+    assert table(home).count("\n") == 1
+    assert timer("remove", "--user").exit_code == 0
+    assert table(home) == ""
+
+
 def test_a_line_more_in_the_crontab_and_away_again(home: Path, tmp_path: Path) -> None:
     (home / "table").write_text(MINE)
     assert timer("install", "--user").exit_code == 0
