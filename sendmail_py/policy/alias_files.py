@@ -20,6 +20,7 @@ import pwd
 import stat
 
 from sendmail_py.errors import ConfigError, TemporaryError, printable
+from sendmail_py.policy.alias_text import BYTE_ORDER_MARK
 
 INCLUDE = b":include:"
 LARGEST = 1 << 20  # octets
@@ -86,7 +87,7 @@ def read(path: bytes, owner: int) -> bytes | None:
         raise failure(path, error) from None
     try:
         judge(path, os.fstat(fd), owner)
-        return os.read(fd, LARGEST)
+        return os.read(fd, LARGEST).removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         raise failure(path, error) from None
     finally:

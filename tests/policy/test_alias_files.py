@@ -32,6 +32,11 @@ def test_a_list_is_a_line_for_each_target_or_several(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_byte_order_mark_is_no_part_of_an_address(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("\ufeffann@a.example\n")
+    assert known(tmp_path, "staff: :include:{}/list\n").resolve(b"staff", HERE) == [b"ann@a.example"]
+
+
 @pytest.mark.parametrize(
     "target", [":include:{}/list", '":include:{}/list"', '":include: {}/list"', ":INCLUDE:{}/list"]
 )
