@@ -68,7 +68,10 @@ def write(package: str) -> None:
     for name, (module, door) in LATE.items():
         known = set(order(package, MODULES[START], set())) if door == RUN else set()
         order(package, door, known)
-        put(path_of(package, name), link(package, order(package, module, known)))
+        checks, plain, modules = link(package, order(package, module, known))
+        if door == CONFIG:  # which commands differ in what they have loaded: that is not read twice
+            modules = [(*rest, marshal.dumps(body)) for *rest, body in modules]
+        put(path_of(package, name), (checks, plain, modules))
 
 
 def put(path: str, content: tuple[Any, ...]) -> None:
@@ -84,11 +87,11 @@ def put(path: str, content: tuple[Any, ...]) -> None:
         os.close(fd)
 
 
-def link(package: str, modules: list[str]) -> tuple[list[object], list[str], list[object]]:
+def link(package: str, modules: list[str]) -> tuple[list[object], list[str], list[tuple[Any, ...]]]:
     """The checks, the modules without a file and ours, for preload.py, in their order."""
     checks: list[object] = []
     plain: dict[str, None] = {}
-    bodies: list[object] = []
+    bodies: list[tuple[Any, ...]] = []
     for module in modules:
         path = file_of(package, module)
         status = os.stat(os.path.join(package, path))
@@ -97,7 +100,9 @@ def link(package: str, modules: list[str]) -> tuple[list[object], list[str], lis
         names = built_in(tree)
         plain.update(dict.fromkeys(names.values()))
         is_package = path.endswith("__init__.py")
-        bodies.append((module, "/" + path, is_package, names, taken_out(tree), code(package, path, tree)))
+        parent, _, last = module.rpartition(".")
+        where = (module, parent, last, "/" + path, is_package)
+        bodies.append((*where, names, taken_out(tree), code(package, path, tree)))
     return checks, list(plain), bodies
 
 

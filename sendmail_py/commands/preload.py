@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
     Check = tuple[str, int, int]  # path below the package, time of change (ns), size
     Imports = list[tuple[str, dict[str, str]]]  # a module of ours, and its names by what they are called here
-    # Name, path below the package, is it a package, modules without a file by what they are called here, ...
-    Module = tuple[str, str, bool, dict[str, str], Imports, CodeType]
+    # Name, parent and last part of it, path below the package, is it one, modules without a file by what
+    # they are called here, ...
+    Module = tuple[str, str, str, str, bool, dict[str, str], Imports, CodeType | bytes]
 
 # What asks for bundles: `preload`.
 DOORS = {"sendmail_py.commands.dispatch", "sendmail_py.policy.config"}
 DOORS |= {"sendmail_py.commands.queue_run", "sendmail_py.commands.shared_run"}
 ModuleType, ModuleSpec, BUILT_IN = type(sys), type(sys.__spec__), sys.__spec__.loader
+# One for all: the name in it, which nobody reads, would be a tenth of what it takes to make a module.
+# Without the attribute every `import` of a module raises an AttributeError that nobody sees.
+SPEC = ModuleSpec("sendmail_py", None)
+SPEC._initializing = False  # type: ignore[attr-defined]
 UNUSABLE = (OSError, EOFError, TypeError, ValueError)  # what reading a damaged bundle may raise
 
 
@@ -66,9 +71,13 @@ class Bundles:
             return
 
     def load_all(self, checks: list[Check], built_in: list[str], modules: list[Module]) -> None:
-        """Put modules into sys.modules, each after those that it imports, if all of them are fresh."""
+        """Put modules into sys.modules, each after those that it imports, if all of them are fresh.
+
+        That is, if each source file is the one that was compiled. Raises OSError when one is not there.
+        """
         for path, time, size in checks:
-            if not self.is_fresh(path, time, size):
+            status = posix.stat(self.package + path)
+            if status.st_mtime_ns != time or status.st_size != size:
                 return
         for name in built_in:
             if name not in sys.modules and not make_built_in(name):
@@ -76,42 +85,40 @@ class Bundles:
         for module in modules:
             self.load(*module)
 
-    def is_fresh(self, path: str, time: int, size: int) -> bool:
-        """Whether a source file (path below the package) is the one that was compiled (ns, octets)."""
-        try:
-            status = posix.stat(self.package + path)
-        except OSError:
-            return False
-        return (status.st_mtime_ns, status.st_size) == (time, size)
-
     def load(
-        self, name: str, path: str, is_package: bool, plain: dict[str, str], imports: Imports, body: CodeType
+        self,
+        name: str,
+        parent: str,
+        last: str,
+        path: str,
+        is_package: bool,
+        plain: dict[str, str],
+        imports: Imports,
+        body: CodeType | bytes,
     ) -> None:
         """Make one module, unless it is there; what `import` sets and anybody reads is set."""
-        if name in sys.modules:
+        modules = sys.modules
+        if name in modules:
             return
-        module = ModuleType(name)
-        parent, _, last = name.rpartition(".")
-        module.__file__ = self.package + path
-        module.__package__ = name if is_package else parent
-        module.__spec__ = ModuleSpec(name, None)
-        # Without it every `import` of the module raises an AttributeError that nobody sees.
-        module.__spec__._initializing = False  # type: ignore[attr-defined]
-        if is_package:
-            module.__path__ = [module.__file__.rpartition("/")[0]]
-        sys.modules[name] = module
+        module = modules[name] = ModuleType(name)
         own = module.__dict__
+        own["__file__"] = self.package + path
+        own["__package__"] = name if is_package else parent
+        own["__spec__"] = SPEC
+        if is_package:
+            own["__path__"] = [own["__file__"].rpartition("/")[0]]
         for here, there in plain.items():
-            own[here] = sys.modules[there]
+            own[here] = modules[there]
         for source, names in imports:
-            found = sys.modules[source].__dict__
+            found = modules[source].__dict__
             for here, there in names.items():
                 own[here] = found[there]
-        exec(body, own)  # noqa: S102 (what the import system does)
+        code = marshal.loads(body) if isinstance(body, bytes) else body  # noqa: S302 (as above)
+        exec(code, own)  # noqa: S102 (what the import system does)
         if name in DOORS:
             own["preload"] = self.preload
         if parent:
-            setattr(sys.modules[parent], last, module)
+            setattr(modules[parent], last, module)
 
 
 def make_built_in(name: str) -> bool:
