@@ -92,7 +92,7 @@ class IndexedText:
 
     def slots(self, key: bytes) -> list[tuple[int, int]]:
         """The lines that may be about a name; none, and `all` is set, where the index is of no use."""
-        found = index.slots(self.index, key) if self.all is None else None
+        found = index.find(self.index, key) if self.all is None else None
         if found is None:
             self.all = self.all or AliasText(self.text)
         return found or []
@@ -112,9 +112,8 @@ def open_text(file: str, folder: str, make: Maker) -> AliasText | IndexedText:
     text, state = read_with_state(file)
     if state is None or len(text) < INDEXED or not folder:
         return AliasText(text)
-    found = index.open_index(
-        f"{folder}/aliases", file, state, lambda path, head: make(path, head, text, state)
-    )
+    path, head = index.place_of(folder, "aliases", file), index.head_of(state)
+    found = index.read(path, head) or make(path, head, text, state)
     return IndexedText(text, found) if found else AliasText(text)
 
 

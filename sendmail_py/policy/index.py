@@ -4,12 +4,12 @@ Guarantees: an index is one that this user made, or root, if root runs this, of 
 It only says where to look: the text counts. Where it is missing, damaged or of another state, nobody is told
 anything, and everything is searched, with the same result.
 
-The format. 124 octets say which state of the file it is about, four (all numbers have the most significant
-octet first) how many slots names are meant for: at least twice as many as there are names. Slots of twelve
-octets follow: four octets CRC-32 of the name, four where its lines begin, four how long they are, which is
-never 0. A name is in the slot that its CRC, modulo that number, says, or in one behind it; a slot full of
-ones is free and ends the search. Names that begin with a line feed, which no name does, tell of others:
-alias_index.py and users_index.py say what.
+The format. 128 octets say which state of the file it is about. Slots of twelve octets follow: four octets
+CRC-32 of a name, four where its lines begin, four how long they are, with the highest bit set; numbers have
+the most significant octet first. A name is in one of the twelve slots from that on which its CRC says, modulo
+the number of slots but the last eleven; a free one is full of ones. Names that begin with a line feed, which
+no name does, tell of others: alias_index.py and users_index.py say what. Without slots an index says that its
+file has to be searched.
 """
 
 from __future__ import annotations
@@ -17,39 +17,35 @@ from __future__ import annotations
 import binascii
 import posix
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 LARGEST_FILE = 16 * 1024 * 1024
-HEAD, COUNT = 128, 124  # octets before the slots, and before the number of them
+HEAD = 128  # octets before the slots
 SLOT = 12
-RUN = 8 * SLOT  # what is looked at in one go: three slots would do as a rule
+WINDOW = 12  # slots where a name may be
+RUN = WINDOW * SLOT
 MARK = b"\n"  # what begins so is no name
 FREE = b"\xff" * SLOT
-NOTHING = bytes(SLOT)  # what a crash may leave in the place of a slot
+SET = 1 << 31
 
 
-def slots(index: bytes, key: bytes) -> list[tuple[int, int]] | None:
+def find(index: bytes, key: bytes) -> list[tuple[int, int]] | None:
     """Where the lines begin that a name may have, and how long they are; None where the index is no use."""
-    found: list[tuple[int, int]] = []
+    count = (len(index) - HEAD) // SLOT - WINDOW + 1
+    if count < 1:
+        return None
     crc = binascii.crc32(key)
+    begin = HEAD + crc % count * SLOT
+    end = begin + RUN
+    if not (index[begin + 8] and index[end - 4]):
+        return None  # a crash has left nothing in the place of the first or last slot
     mark = crc.to_bytes(4, "big")
-    count = int.from_bytes(index[COUNT:HEAD], "big")
-    for begin in range(HEAD + crc % (count or 1) * SLOT, len(index), RUN):
-        run = index[begin : begin + RUN]
-        free = run.find(FREE)  # maybe begun by ones at the end of a slot, which is before it all the same
-        at = run.find(mark)
-        while at >= 0 and (at < free or free < 0):
-            if at % SLOT == 0:
-                start, length = run[at + 4 : at + 8], run[at + 8 : at + SLOT]
-                found.append((int.from_bytes(start, "big"), int.from_bytes(length, "big")))
-            at = run.find(mark, at + 1)
-        if NOTHING in run:
-            return None
-        if free >= 0:
-            return found
-    return None
+    found: list[tuple[int, int]] = []
+    at = index.find(mark, begin, end)
+    while at >= 0:
+        if (at - begin) % SLOT == 0:
+            lines = int.from_bytes(index[at + 4 : at + SLOT], "big")
+            found.append((lines >> 32, lines & (SET - 1)))
+        at = index.find(mark, at + 1, end)
+    return found
 
 
 def lines(text: bytes, start: int, length: int) -> bytes:
@@ -60,26 +56,19 @@ def lines(text: bytes, start: int, length: int) -> bytes:
     return text[start:end] if begins and ends else b""
 
 
-def open_index(place: str, file: str, state: posix.stat_result, make: Callable[[str, bytes], bytes]) -> bytes:
-    """The index of a file in a state, b"" for none.
-
-    `place` is where those of its kind are kept, a path without its number; `make` makes one (its path, how it
-    begins), which is not always possible.
-    """
-    path = f"{place}-{binascii.crc32(file.encode('utf-8', 'surrogateescape')):08X}"
-    head = head_of(state)
-    index = read(path)
-    return index if index.startswith(head) else make(path, head)
+def place_of(folder: str, kind: str, file: str) -> str:
+    """The path of the index of a file in the folder where indexes are kept."""
+    return f"{folder}/{kind}-{binascii.crc32(file.encode('utf-8', 'surrogateescape')):08X}"
 
 
 def head_of(state: posix.stat_result) -> bytes:
     """What an index begins with: which state of which file it is about."""
     numbers = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    return (b"sendmail-py index 2 %d %d %d %d %d\n" % numbers).ljust(COUNT, b"\n")
+    return (b"sendmail-py index 2 %d %d %d %d %d\n" % numbers).ljust(HEAD, b"\n")
 
 
-def read(path: str) -> bytes:
-    """The octets of an index that we made ourselves, b"" if there is none."""
+def read(path: str, head: bytes) -> bytes:
+    """The octets of an index that begins so and that we made ourselves, b"" if there is none."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW)
     except OSError:
@@ -92,5 +81,5 @@ def read(path: str) -> bytes:
         return b""
     finally:
         posix.close(fd)
-    whole = len(index) == status.st_size and len(index) > HEAD and (len(index) - HEAD) % SLOT == 0
-    return index if whole else b""
+    whole = len(index) == status.st_size and (len(index) - HEAD) % SLOT == 0
+    return index if whole and index.startswith(head) else b""

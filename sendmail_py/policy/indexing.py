@@ -24,7 +24,7 @@ SETTLED = 2  # seconds; coarser than the time stamps of any file system in use
 def make(path: str, head: bytes, state: os.stat_result, names: Callable[[], list[Name] | None]) -> bytes:
     """Write the index of `names` in a file in this state to a path; returns its octets, b"" for none.
 
-    Without names (None, not []) it is one that is no use, so that nobody tries again.
+    Without names (None, not []) it is one without slots, so that nobody tries again.
     """
     age = time.time() - max(state.st_mtime, state.st_ctime)
     if not age > SETTLED:
@@ -55,18 +55,24 @@ def discard(path: str) -> None:
 
 
 def slots(names: list[Name] | None) -> bytes:
-    """The slots for names, and before them how many there are for one; a name may be there more than once."""
-    if names is None:
-        return bytes(index.HEAD - index.COUNT) + index.NOTHING
-    count = 2 * len(names) + 1
-    taken: dict[int, bytes] = {}
-    for name, start, length in names:
-        crc = binascii.crc32(name)
-        at = crc % count
-        while at in taken:
-            at += 1
-        taken[at] = crc.to_bytes(4, "big") + start.to_bytes(4, "big") + length.to_bytes(4, "big")
-    last = max(taken, default=0)
-    return count.to_bytes(4, "big") + b"".join(
-        [taken.get(at, index.FREE) for at in range(max(count, last + 2))]
-    )
+    """The slots for names, each of which is there once; none without names, or if they do not fit."""
+    for share in (2, 4, 8) if names is not None else ():
+        table = fitted(names or [], share)
+        if table:
+            return table
+    return b""
+
+
+def fitted(names: list[Name], share: int) -> bytes:
+    """The slots, at least as many times as names, b"" if some name would be too far from its place."""
+    count = share * len(names) + 1
+    wanted = sorted([(binascii.crc32(name) % count, name, start, length) for name, start, length in names])
+    table: list[bytes] = []
+    for home, name, start, length in wanted:
+        table += [index.FREE] * (home - len(table))
+        if len(table) - home >= index.WINDOW:
+            return b""
+        numbers = (binascii.crc32(name), start, length | index.SET)
+        table.append(b"".join([number.to_bytes(4, "big") for number in numbers]))
+    table += [index.FREE] * (count + index.WINDOW - 1 - len(table))
+    return b"".join(table)

@@ -1,8 +1,8 @@
 """Finds the names in a big [masquerade.users], for its index (index.py); a door of users_table.py leads here.
 
-A line feed and `@domain` in place of a name lead to the names with an @ that matter for addresses at that
-domain, in lower case: the name, or one of its addresses, is there. A line feed and `*` lead to those that
-may matter anywhere, a line feed and `@@` to one of them all.
+Line feed, `@domain`, line feed, number (from 0 on) in place of a name lead to the names with an @ that matter
+for addresses at that domain, in lower case: the name, or one of its addresses, is there. With `*` in place of
+`@domain` they lead to those that may matter anywhere, with `@@` (and 0) to one of them all.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def names(text: bytes, start: int) -> list[Name] | None:
     bare: dict[bytes, Name] = {}
     quoted: dict[bytes, Name] = {}
     found: list[Name] = []
+    numbers: dict[bytes, int] = {}
     at = start + 1
     for line in text[1:].split(b"\n"):
         names = quoted if line[:1] == b'"' else bare
@@ -37,9 +38,12 @@ def names(text: bytes, start: int) -> list[Name] | None:
         if toml.is_of(line, name) and name not in names:
             names[name] = (name, at, len(line))
             if b"@" in name:
-                found += [(index.MARK + key, at, len(line)) for key in keys(name, line)]
+                for key in keys(name, line):
+                    number = numbers[key] = numbers.get(key, -1) + 1
+                    found.append((index.MARK + b"%s\n%d" % (key, number), at, len(line)))
         at += len(line) + 1
-    return [*{**quoted, **bare}.values(), *found, *[(index.MARK + b"@@", *one[1:]) for one in found[:1]]]
+    some = [(index.MARK + b"@@\n0", *one[1:]) for one in found[:1]]
+    return [*{**quoted, **bare}.values(), *found, *some]
 
 
 def keys(name: bytes, line: bytes) -> list[bytes]:

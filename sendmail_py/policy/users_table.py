@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import Config, Layer
     from sendmail_py.policy.users_text import Searched
 
+    Table = dict[str, list[str]]
+else:
+    Table = dict
+
 HEAD = b"\n[masquerade.users]\n"
 
 
@@ -40,7 +44,7 @@ def cut(octets: bytes) -> tuple[bytes, int, int]:
     return octets[:head] + (octets[end:] or b"\n"), start, end
 
 
-class UsersTable(dict[str, list[str]]):
+class UsersTable(Table):
     """Logins and other names with their addresses; what later layers set is in the dictionary itself.
 
     layer: the file with the table, in `state` when it was read, with the table from `start` to `end`;
@@ -48,7 +52,18 @@ class UsersTable(dict[str, list[str]]):
     None before it is wanted; searched: what finds entries without it.
     """
 
-    __slots__ = ("config", "earlier", "end", "index", "layer", "missing", "searched", "start", "state")
+    __slots__ = (
+        "anywhere",
+        "config",
+        "earlier",
+        "end",
+        "index",
+        "layer",
+        "missing",
+        "searched",
+        "start",
+        "state",
+    )
 
     def __init__(self, config: Config, layer: Layer, start: int, end: int, state: stat_result | None) -> None:
         self.config = config
@@ -59,6 +74,7 @@ class UsersTable(dict[str, list[str]]):
         self.state = state
         self.missing: set[str] = set()
         self.index: bytes | None = None
+        self.anywhere: dict[int, bytes] | None = None
         self.searched: Searched | None = None
 
     def __bool__(self) -> bool:
@@ -72,7 +88,11 @@ class UsersTable(dict[str, list[str]]):
         if value is None:
             self.missing.add(login)
             return self.earlier.get(login, default)
-        self[login] = self.checked(login, value)
+        try:
+            schema.word(login)
+            self[login] = schema.addresses(value)
+        except ValueError:
+            raise self.search().fault(login) from None
         return self[login]
 
     def value(self, login: str, key: bytes) -> object:
@@ -80,66 +100,67 @@ class UsersTable(dict[str, list[str]]):
         lines = self.lines(key)
         if lines is None:
             return self.search().value(login, key)
-        for _, line in lines:
+        for line in lines.values():
             if toml.is_of(line, key):
-                return self.read(login, line)
+                tree = toml.subset(line)
+                return tree.popitem()[1] if tree else self.search().document().get(login)
         return None
-
-    def read(self, login: str, line: bytes) -> object:
-        """The value of a name whose statement begins on this line."""
-        tree = toml.subset(line)
-        return next(iter(tree.values())) if tree else self.search().document().get(login)
-
-    def checked(self, login: str, value: object) -> list[str]:
-        """The addresses of a name as config.py has them. Raises ConfigError."""
-        try:
-            schema.word(login)
-            return schema.addresses(value)
-        except ValueError:
-            raise self.search().fault(login) from None
 
     def with_at(self, domain: bytes) -> list[str]:
         """The names with an @ that matter for addresses at a domain (in lower case), in their order.
 
         Others may be there, too; for b"@" those that show whether there are any.
         """
-        found = []
-        for key in (b"@" + domain, b"*"):
-            lines = self.lines(index.MARK + key)
-            if lines is None:
-                found = list(enumerate(self.search().with_at()))
-                break
-            named = [(start, line[1:].partition(b'"')[0], line) for start, line in lines]
-            found += [(start, name) for start, name, line in named if b"@" in name and toml.is_of(line, name)]
-        ours = [name.decode("utf-8", "surrogateescape") for _, name in sorted(found)]
+        if self.anywhere is None:
+            self.anywhere = self.marked(b"*")
+        here = self.marked(b"@" + domain)
+        if here is None or self.anywhere is None:
+            ours = b"\n".join(self.search().with_at())
+        else:
+            here.update(self.anywhere)
+            ours = b"\n".join([here[at] for at in sorted(here)])
         earlier = getattr(self.earlier, "with_at", None)
         names = earlier(domain) if earlier else self.earlier
-        return list(dict.fromkeys([one for one in [*names, *ours, *self] if "@" in one]))
+        names = [*names, *ours.decode("utf-8", "surrogateescape").split("\n"), *self]
+        return list(dict.fromkeys([one for one in names if "@" in one]))
 
-    def lines(self, key: bytes) -> list[tuple[int, bytes]] | None:
-        """The lines, each with its position, that the index has for a key; None where it is no use."""
+    def marked(self, key: bytes) -> dict[int, bytes] | None:
+        """The names with an @, by their positions, to which the index leads (users_index.py)."""
+        found: dict[int, bytes] = {}
+        number = 0
+        while lines := self.lines(index.MARK + b"%s\n%d" % (key, number)):
+            number += 1
+            for start, line in lines.items():
+                name = line[1:].partition(b'"')[0]
+                if b"@" in name and toml.is_of(line, name):
+                    found[start] = name
+        return None if lines is None else found
+
+    def lines(self, key: bytes) -> dict[int, bytes] | None:
+        """The lines, by their positions, that the index has for a key; None where it is no use."""
         if self.index is None:
             self.index = self.open_index()
-        slots = index.slots(self.index, key) if self.index else None
+        slots = index.find(self.index, key)
         if slots is None:
-            self.index = b""
             return None
-        octets = self.layer.octets
-        found = [(start, index.lines(octets, start, length)) for start, length in slots]
-        return [one for one in found if self.start < one[0] <= self.end]
+        found = {}
+        for start, length in slots:
+            if self.start < start <= self.end:
+                found[start] = index.lines(self.layer.octets, start, length)
+        return found
 
     def open_index(self) -> bytes:
-        """The index of the table, b"" for none."""
+        """The index of the table, b"" for none; to make one is a door: that is done once for every state."""
         folder = self.config.queue.directory
         if self.state is None or not folder:
             return b""
-        return index.open_index(f"{folder}/users", self.layer.source, self.state, self.make_index)
+        path, head = index.place_of(folder, "users", self.layer.source), index.head_of(self.state)
+        found = index.read(path, head)
+        if not found:
+            from sendmail_py.policy import users_index  # noqa: PLC0415
 
-    def make_index(self, path: str, head: bytes) -> bytes:
-        """Index the table: a door, since that is done once for every state of the file."""
-        from sendmail_py.policy import users_index  # noqa: PLC0415
-
-        return users_index.make(path, head, self)
+            found = users_index.make(path, head, self)
+        return found
 
     def search(self) -> Searched:
         """What finds entries without an index: a door, since as a rule there is one."""

@@ -5,7 +5,7 @@ Reached through a door of users_table.py. What counts here is the number of pass
 
 from __future__ import annotations
 
-from sendmail_py.policy import explain, toml
+from sendmail_py.policy import explain, schema, toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +39,18 @@ def whole(users: UsersTable) -> dict[str, list[str]]:
     users.layer.tree.setdefault("masquerade", {})["users"] = given
     earlier: Any = users.earlier
     found = whole(earlier) if is_big(earlier) else dict(earlier)
-    found.update([(login, users.checked(login, value)) for login, value in given.items()])
+    found.update([(login, checked(users, login, value)) for login, value in given.items()])
     found.update(users)
     return found
+
+
+def checked(users: UsersTable, login: str, value: object) -> list[str]:
+    """The addresses of a name as config.py has them. Raises ConfigError."""
+    try:
+        schema.word(login)
+        return schema.addresses(value)
+    except ValueError:
+        raise users.search().fault(login) from None
 
 
 def text_of(users: UsersTable) -> bytes:
@@ -73,7 +82,8 @@ class Searched:
         if self.block is None:
             return self.document().get(login)
         line = self.block.line(key)
-        return self.users.read(login, line) if line else None
+        tree = toml.subset(line)
+        return tree.popitem()[1] if tree else self.document().get(login) if line else None
 
     def with_at(self) -> list[bytes]:
         """The names that hold an @, in their order."""

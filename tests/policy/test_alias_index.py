@@ -39,7 +39,7 @@ def index_in(folder: Path) -> Path:
 
 
 def by_index(text: bytes) -> alias_text.IndexedText:
-    return alias_text.IndexedText(text, bytes(index.COUNT) + indexing.slots(alias_index.listed(text)))
+    return alias_text.IndexedText(text, bytes(index.HEAD) + indexing.slots(alias_index.listed(text)))
 
 
 LINES = [b"a: x@y", b"A : z@y # c", b"owner-a: q@y", b'"a": b@y', b'"a b"\t: c@y', b"a b: d@y"]
@@ -81,13 +81,25 @@ def test_the_index_finds_what_a_search_of_everything_finds(text: bytes, more: li
     assert indexed.all is None  # nothing had to be searched
 
 
-@given(SOUP, st.sampled_from(KEYS))
-def test_slots_that_a_crash_emptied_are_no_answer(text: bytes, key: bytes) -> None:
-    indexed = by_index(text)
-    for octet in (b"\0", b"\1"):
-        indexed.index = octet * len(indexed.index)
-        indexed.all = None
-        assert indexed.value(key) == alias_text.AliasText(text).value(key)
+@given(st.integers(0, 80), st.integers(1, 80), st.integers(0, 999))
+def test_what_a_crash_emptied_is_no_answer(begin: int, sectors: int, number: int) -> None:
+    indexed = by_index(BIG)
+    rest = indexed.index[begin * 512 + sectors * 512 :]
+    indexed.index = indexed.index[: begin * 512].ljust(begin * 512, b"\xff") + bytes(sectors * 512) + rest
+    indexed.index = indexed.index[: len(by_index(BIG).index)]
+    for key in (b"name%d" % number, b"none%d" % number):
+        assert indexed.value(key) == alias_text.AliasText(BIG).value(key)
+
+
+def test_names_that_do_not_fit_get_more_room_and_in_the_end_no_index() -> None:
+    same = [(b"name", at, 1) for at in range(13)]  # as if their sums were the same
+    assert indexing.slots(same) == b""
+    assert index.find(bytes(index.HEAD), b"name") is None
+    few = indexing.fitted(same[:12], 2)
+    assert sorted(index.find(bytes(index.HEAD) + few, b"name") or []) == [(at, 1) for at in range(12)]
+    many = [(b"name%d" % n, n, n + 1) for n in range(5000)]
+    octets = bytes(index.HEAD) + indexing.slots(many)
+    assert all((n, n + 1) in (index.find(octets, name) or []) for name, n, _ in many)
 
 
 @pytest.mark.usefixtures("settled")
@@ -146,11 +158,11 @@ def test_an_index_that_is_not_ours_or_not_whole_does_not_count(
 ) -> None:
     value(file, tmp_path, b"name5")
     made = index_in(tmp_path)
-    lie = made.read_bytes()[: index.COUNT] + b"\0\0\0\3" + index.FREE * 3  # says that there are no aliases
+    lie = made.read_bytes()[: index.HEAD] + index.FREE * 13  # says that there are no aliases
     if damage == "cut":
         made.write_bytes(lie[:-1])
     elif damage == "zeros":
-        made.write_bytes(lie[: index.HEAD] + bytes(36))
+        made.write_bytes(lie[: index.HEAD] + bytes(156))
     elif damage == "folder":
         made.unlink()
         made.mkdir()
