@@ -68,7 +68,8 @@ def test_user_and_group_go(tmp_path: Path, programs: tuple[str, ...], user: str)
 def test_an_account_that_cannot_be_made_costs_one_line_and_undoes_everything(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tree, "ask", lambda tree, command: (1, "adduser: no uids left\n"))
+    said = "adduser: no uids left\n"
+    monkeypatch.setattr(Tree, "ask", lambda tree, command: (int(command[0] == "/bin/sh"), said))
     before = snapshot(image)
     result = install(image)
     assert (result.exit_code, result.stderr) == (

@@ -136,7 +136,7 @@ def test_a_log_file_is_rotated(image: Path) -> None:
     assert install(image, "--method", "links").exit_code == 0
     assert "/srv/log/mail {" in (image / layout.LOGROTATE[1:]).read_text()
     unit = (image / layout.UNIT_FOLDER[1:] / "sendmail-py.service").read_text()
-    assert "ReadWritePaths=/var/spool/sendmail-py /var/lib/sendmail-py -/var/log -/srv/log\n" in unit
+    assert "ReadWritePaths=-/var/spool/sendmail-py -/var/lib/sendmail-py -/var/log -/srv/log\n" in unit
 
 
 def test_hooks_of_the_network_come_where_something_calls_them(image: Path) -> None:
