@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 STDIN = 0
 MOST_OPEN = 128  # transactions that the relay may have; a descriptor for each
 MOST_TOGETHER = 32  # messages that wait to leave the queue together; each has a descriptor
+LAST_WORDS = (b"sent", b"judged", b"charge", b"back")  # that count when the relay is gone
 LATER = 30  # seconds
 SETTLED = 0.05  # seconds; after that a change of a folder has another time than the one before
 OWN_WORDS = " relay="  # in the log's lines about attempts, which the relay writes: it knows
@@ -63,10 +64,7 @@ class Reader:
         self.sent: set[int] = set()
         self.last = 0
         self.wanted = 0
-
-    def serve(self) -> None:
-        """Do what the relay says until it has heard that all is done."""
-        verbs = {
+        self.verbs = {
             b"want": self.want,
             b"sent": self.begin,
             b"judged": self.judged,
@@ -75,8 +73,11 @@ class Reader:
             b"rest": self.rest,
             b"leave": self.leave,
         }
+
+    def serve(self) -> None:
+        """Do what the relay says until it has heard that all is done."""
         while (frame := self.next_frame())[0] != b"end":
-            verbs[frame[0]](frame)
+            self.verbs[frame[0]](frame)
         self.take_back()
         self.in_hand.end()
         self.channel.put([b"done", *self.next_due()])
@@ -191,6 +192,16 @@ class Reader:
                 found = min(found, max(due, now + LATER) if was_there and due <= now else due)
         return b"%d" % found, mark.encode()
 
+    def abandoned(self) -> None:
+        """The relay is gone; what it said before counts, also behind a word that could not be answered."""
+        try:
+            while (frame := self.channel.take()) is not None:
+                if frame[0] in LAST_WORDS:
+                    self.verbs[frame[0]](frame)
+        except FrameError:
+            pass
+        self.take_back()
+
     def take_back(self) -> None:
         """What the relay has not begun is as it was; of the rest the answer is unknown."""
         for offered, transaction in self.offered.items():
@@ -230,7 +241,7 @@ def main() -> None:
         reader.serve()
     except FrameError:
         if reader is not None:
-            reader.take_back()
+            reader.abandoned()
     except (OSError, SendmailError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         last_word(channel, f"the spool of uid {posix.geteuid()} cannot be used: {why}")

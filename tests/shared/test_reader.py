@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,23 @@ def test_hundreds_of_messages_need_no_more_descriptors_than_a_reader_may_have(
         assert relay.end()[0] == b"done"
     assert states(world) == {}
     assert b"".join(relay.log).count(b"removed") == 300
+
+
+def test_what_a_dying_relay_said_last_counts_behind_a_word_that_cannot_be_answered(
+    world: World, tmp_path: Path
+) -> None:
+    """A wish for more fails, and nothing that may have been sent is taken back for that."""
+    filled(world, 4)
+    with PlayedRelay(tmp_path) as relay:
+        relay.configure(world.config, world.directory)
+        relay.want(2)
+        relay.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, relay.process.pid, os.WSTOPPED | os.WNOWAIT)
+        relay.channel.put([b"want", NAME.encode(), b"2", b"0", b"0"])
+        relay.channel.put([b"sent", b"%d" % relay.offers[0]])
+        relay.channel.close()
+        relay.process.send_signal(signal.SIGCONT)
+    assert sorted(states(world).values()) == sorted([UNKNOWN, TODO, TODO, TODO])
 
 
 def test_when_the_relay_dies_what_it_said_counts_and_the_rest_is_as_it_was(
