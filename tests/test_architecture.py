@@ -45,6 +45,7 @@ NEARLY_FREE_ONLY_IN = {
 # A function-level import and where it is allowed: the doors.
 DOORS = {
     ("commands.queue_run", "sendmail_py.relay.flush"),  # only when a message is due
+    ("commands.dispatch", "sendmail_py.commands.patience"),  # only for calls that are wrong
     ("commands.sendmail", "sendmail_py.commands.later"),  # only for messages that are to wait
     ("relay.sender_domains", "sendmail_py.relay.receiving"),  # only when DNS is asked
     ("relay.smarthost", "sendmail_py.relay.mx"),  # only when DNS is asked

@@ -12,7 +12,6 @@ import sys
 from sendmail_py import maillog
 from sendmail_py.commands.options import Request, octets, parse
 from sendmail_py.errors import EX_OK, EX_SOFTWARE, EX_TEMPFAIL, SendmailError, UsageError, printable
-from sendmail_py.submission.stdin import drain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +81,9 @@ def run(request: Request, stdin_open: bool) -> int:
             forbid_message(request)
     except UsageError:
         if request.mode == "submit" and stdin_open:
-            drain(STDIN)
+            from sendmail_py.commands import patience  # noqa: PLC0415 (a named door: most calls are right)
+
+            patience.drain_unless_silent(STDIN)
         raise
     if request.mode in WRITERS:
         be_readable()
