@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 
+from sendmail_py.admin import removal
 from sendmail_py.errors import UnavailableError, printable
 from sendmail_py.spool import durable
 
@@ -183,7 +184,7 @@ class Tree:
     def remove_all(self, inside: str) -> None:
         """Remove a folder with all that is in it, whatever others put there; never what a link leads to."""
         if self.status(inside) is not None:
-            shutil.rmtree(self.path(inside))
+            removal.remove(self.path(inside))
             self.sync(inside)
 
     def sync(self, inside: str) -> None:

@@ -26,7 +26,7 @@ from sendmail_py.spool.tries import MOST_UNKNOWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 EMPTY = "Mail queue is empty\n"
 HEADER = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
@@ -34,6 +34,7 @@ LETTERS = {"active": "*", "hold": "!", "deferred": ""}
 NO_ANSWER = "answer unknown, the message may have been delivered"
 RECIPIENT_COLUMN = 41
 REASON_END = 75
+LONGEST_NUMBER = 16  # digits of what an owner's mailq counts
 
 
 class Total:
@@ -43,6 +44,14 @@ class Total:
 
     def __init__(self) -> None:
         self.messages = self.octets = 0
+
+    def add(self, lines: Iterable[str]) -> None:
+        """What an owner's last lines say, see `summary`; one that says something else counts for nothing."""
+        for words in [line.split() for line in lines]:
+            numbers = [words[at] for at in (1, 4) if len(words) > at and words[at].isdecimal()]
+            if len(numbers) == 2 and max(map(len, numbers)) < LONGEST_NUMBER:
+                self.octets += int(numbers[0]) * 1024
+                self.messages += int(numbers[1])
 
 
 def run(request: Request, stdin_open: bool) -> int:
@@ -127,9 +136,7 @@ def everybody(request: Request, config: Config, total: Total) -> None:
         if any(rows) and not request.json:
             head(total, name)
         sys.stdout.write("".join([line + "\n" for line in rows[:-1]]))
-        for words in [line.split() for line in lines if line[:3] == "-- "]:
-            total.octets += int(words[1]) * 1024
-            total.messages += int(words[4])
+        total.add(line for line in lines if line[:3] == "-- ")
 
 
 def failures(request: Request, spool: Spool) -> str:

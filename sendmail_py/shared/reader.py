@@ -40,6 +40,7 @@ MOST_OPEN = 128  # transactions that the relay may have; a descriptor for each
 MOST_TOGETHER = 32  # messages that wait to leave the queue together; each has a descriptor
 LAST_WORDS = (b"sent", b"judged", b"charge", b"back")  # that count when the relay is gone
 LATER = 30  # seconds
+MOST_LOOKS = 40  # at a folder that does not settle
 SETTLED = 0.05  # seconds; after that a change of a folder has another time than the one before
 OWN_WORDS = " relay="  # in the log's lines about attempts, which the relay writes: it knows
 
@@ -218,12 +219,16 @@ def chance() -> float:
 
 
 def settled_mark(directory: str) -> str:
-    """The state of a folder that no later change of it can have: see spool/tenants.py."""
-    status = posix.stat(directory)
-    while 0 <= time.time() - status.st_mtime < SETTLED:
-        time.sleep(SETTLED / 4)
+    """The state of a folder that no later change of it can have: see spool/tenants.py.
+
+    "" when it is changed all the time, which is nobody's honest use.
+    """
+    for _ in range(MOST_LOOKS):
         status = posix.stat(directory)
-    return mark_of(status)
+        if not 0 <= time.time() - status.st_mtime < SETTLED:
+            return mark_of(status)
+        time.sleep(SETTLED / 4)
+    return ""
 
 
 def main() -> None:

@@ -545,6 +545,20 @@ def test_roots_mailq_ends_whatever_the_owners_commands_do(system: System) -> Non
     assert len(done.stdout) < 60 << 20
 
 
+def test_roots_mailq_counts_only_what_can_be_counted(system: System) -> None:
+    ready(system, ATTACKER, VICTIM)
+    lies = "--  Kbytes in\\n-- x Kbytes in y Requests.\\n-- \\n-- " + "9" * 5000 + " Kbytes in 1 Requests.\\n"
+    with system.at(f"{LIB}/sendmail_py/commands/dispatch.py").open("a") as out:
+        out.write(
+            f"\n\nimport os\nhonest = main\ndef main():\n"
+            f"    if posix.geteuid() == {ATTACKER}: posix.write(1, b'{lies}'); posix._exit(0)\n"
+            f"    honest()\n"
+        )
+    done = system.run("mailq")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.endswith(b" in 1 Request.\n")
+
+
 STOPPER = 2037  # whom nobody else has processes of
 
 
