@@ -31,7 +31,7 @@ OK, WARN, BAD = "ok", "warn", "bad"
 HEAD = 4096  # octets of a file that say whether it is a launcher of ours
 OLD = 4 * 3600  # seconds; a message that waits longer is worth a word
 MOUNTS = "/proc/self/mounts"
-FLEETING = ("tmpfs", "ramfs", "overlay")
+FLEETING = ("tmpfs", "ramfs", "overlay", "fuse.fuse-overlayfs")
 
 Finding = tuple[str, str]
 
@@ -120,6 +120,7 @@ def spool(found: Config) -> Iterator[Finding]:
         status = os.stat(folder)
     except FileNotFoundError:
         yield from writable(parent_of(folder), f"spool: {shown} is made by the first message")
+        yield from lasting(found, parent_of(folder))
         return
     except OSError as error:
         yield BAD, f"spool: {shown}: {error.strerror}; set queue.directory or HOME"
@@ -130,9 +131,17 @@ def spool(found: Config) -> Iterator[Finding]:
     yield from writable(folder, f"spool: {shown}")
     if status.st_mode & 0o077:
         yield WARN, f"spool: {shown} is open to others; run: chmod 700 {shown}"
+    yield from lasting(found, folder)
+
+
+def lasting(found: Config, folder: str) -> Iterator[Finding]:
+    """Whether what is in a folder outlives a restart."""
     kind = file_system(folder)
     if kind in FLEETING:
-        yield WARN, f"spool: {shown} is on {kind} and may be gone after a restart; set queue.directory"
+        shared = found.queue.shared
+        shown = printable(shared or found.queue.directory, 4096)
+        cure = f"mount a disk or volume on {shown}" if shared else "set queue.directory"
+        yield WARN, f"spool: {shown} is on {kind} and may be gone after a restart; {cure}"
 
 
 def parent_of(folder: str) -> str:

@@ -143,6 +143,17 @@ def test_a_spool_that_others_can_read_or_that_will_be_gone_is_noticed(
     ]
 
 
+def test_a_spool_that_will_be_gone_is_noticed_before_the_first_message(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(command, "file_system", lambda folder: asked.append(folder) or "overlay")
+    lines = bad(doctor(file, "--offline"))
+    assert any("is on overlay and may be gone after a restart; set queue.directory" in line for line in lines)
+    assert [os.path.isdir(one) for one in asked] == [True]
+    assert not (tmp_path / "spool").exists()
+
+
 def test_the_file_system_is_that_of_the_deepest_mount(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
