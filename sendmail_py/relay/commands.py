@@ -10,8 +10,8 @@ import re
 import time
 
 from sendmail_py.mail import address
-from sendmail_py.relay import extras, idn, recode
-from sendmail_py.relay.survey import ConversionError
+from sendmail_py.relay import extras, idn, long_lines
+from sendmail_py.relay.long_lines import ConversionError
 from sendmail_py.relay.transaction import JUDGED, UNSENT, Verdict, Wire, own_reply
 
 TYPE_CHECKING = False
@@ -73,8 +73,17 @@ def fitted(transaction: Transaction, wire: Wire) -> Content:
     """The message as a server takes it, made once for all transactions and servers alike."""
     key = (wire.eight_bit, wire.utf8)
     if key not in transaction.fitted:
-        transaction.fitted[key] = recode.fit(transaction.stored, wire)
+        transaction.fitted[key] = fit(transaction.stored, wire)
     return transaction.fitted[key]
+
+
+def fit(stored: Content, wire: Wire) -> Content:
+    """As recode.fit."""
+    if not long_lines.needs(stored, wire):
+        return stored
+    from sendmail_py.relay import recode  # noqa: PLC0415 (a named door: few messages need it)
+
+    return recode.changed(stored, wire)
 
 
 def is_too_big(server: Server, transaction: Transaction) -> bool:

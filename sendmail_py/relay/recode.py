@@ -19,12 +19,10 @@ know the octets that will be sent (SIZE, RFC 1870) before anything is said to th
 
 from __future__ import annotations
 
-import codecs
-
 from sendmail_py.mail import header
-from sendmail_py.relay import encoders, fields, mime
+from sendmail_py.relay import encoders, fields, long_lines, mime
 from sendmail_py.relay import survey as first_pass
-from sendmail_py.relay.survey import CHARSET_SHIFT, CHARSETS, CODE, KEEP, LongLines
+from sendmail_py.relay.survey import CHARSET_SHIFT, CHARSETS, CODE, KEEP
 from sendmail_py.relay.transaction import Content
 
 TYPE_CHECKING = False
@@ -56,8 +54,11 @@ ENCODINGS = {
 
 def fit(stored: Content, wire: Wire) -> Content:
     """`stored` itself if it can be sent as it is, else what can be. Raises ConversionError."""
-    if not needs(stored, wire):
-        return stored
+    return changed(stored, wire) if long_lines.needs(stored, wire) else stored
+
+
+def changed(stored: Content, wire: Wire) -> Content:
+    """What can be sent in the place of a content that long_lines.needs is about. Raises ConversionError."""
     decisions = first_pass.survey(stored.chunks(), wire.eight_bit)
     size, eight_bit, kept = 0, False, []
     for piece in recode(stored.chunks(), decisions, wire):
@@ -68,39 +69,6 @@ def fit(stored: Content, wire: Wire) -> Content:
     if size <= SMALL:
         return Content(lambda: kept, size, eight_bit, b"".join(kept))
     return Content(lambda: recode(stored.chunks(), decisions, wire), size, eight_bit)
-
-
-def needs(stored: Content, wire: Wire) -> bool:
-    """Whether anything might have to be changed; one fast pass that looks at no more than it must."""
-    if stored.eight_bit and not wire.eight_bit:
-        return True
-    if stored.octets is not None and not stored.eight_bit:
-        longest = max(map(len, stored.octets.split(b"\n")))  # with the CR
-        return longest > first_pass.LONGEST and has_long_line(stored.octets)
-    lines = LongLines()
-    in_header = stored.eight_bit
-    check = codecs.getincrementaldecoder("utf-8" if wire.utf8 else "ascii")()
-    tail = CRLF
-    for chunk in stored.chunks():
-        if in_header:
-            end = (tail + chunk).find(b"\r\n\r\n")
-            in_header = end < 0
-            try:
-                check.decode(chunk if in_header else chunk[: max(0, end - len(tail))], not in_header)
-            except UnicodeDecodeError:
-                return True
-            tail = (tail + chunk)[-3:]
-        lines.feed(chunk)
-        if lines.found:
-            return True
-    return lines.finish()
-
-
-def has_long_line(octets: bytes) -> bool:
-    """Whether a line of a whole message is too long, the last one counted as it is."""
-    lines = LongLines()
-    lines.feed(octets)
-    return lines.finish()
 
 
 # --- the second pass: the new message -----------------------------------------------------------------------

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import codecs
 
-from sendmail_py.errors import DataError
 from sendmail_py.relay import mime
+from sendmail_py.relay.long_lines import LONGEST, ConversionError, LongLines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sendmail_py.relay.mime import Entity
 
 CRLF = b"\r\n"
-LONGEST = 998  # octets of a line without its line end (RFC 5321 4.5.3.1.6)
 
 # What becomes of an entity: one octet for each, in their order. The upper bits hold an index into CHARSETS.
 KEEP, SEVEN_BIT, TO_QUOTED_PRINTABLE, TO_BASE64, WRAP_QUOTED_PRINTABLE, WRAP_BASE64 = range(6)
@@ -26,34 +25,6 @@ CODE, CHARSET_SHIFT = 15, 4
 
 SAFE = b"\t\n\r" + bytes(octet for octet in range(32, 127) if octet != ord("="))
 READABLE = 4  # quoted-printable pays for being readable up to one octet in four that needs three
-
-
-class ConversionError(DataError):
-    """The message would have to be changed where it must not be (RFC 3463: X.6.2)."""
-
-
-class LongLines:
-    """Finds out whether a text has a line over 998 octets; jumps from line end to line end."""
-
-    __slots__ = ("column", "found")
-
-    def __init__(self) -> None:
-        self.column = 0
-        self.found = False
-
-    def feed(self, text: bytes) -> None:
-        """Take CRLF text, cut anywhere."""
-        at, room = 0, LONGEST + len(CRLF) - self.column
-        while len(text) - at >= room and not self.found:
-            at = text.rfind(b"\n", at, at + room) + 1
-            room = LONGEST + len(CRLF)
-            self.found = not at
-        last = text.rfind(b"\n") + 1
-        self.column = len(text) - last + (0 if last else self.column)
-
-    def finish(self) -> bool:
-        """Whether there was one, the last line counted as it is."""
-        return self.found or self.column > LONGEST
 
 
 class Body:

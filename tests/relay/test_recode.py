@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sendmail_py.relay import recode
-from sendmail_py.relay.survey import ConversionError
+from sendmail_py.relay.long_lines import ConversionError
 from sendmail_py.relay.transaction import Content, Wire
 
 EIGHT, SEVEN, UTF8 = Wire(True, False), Wire(False, False), Wire(True, True)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sendmail_py.relay import survey
+from sendmail_py.relay.long_lines import ConversionError, LongLines
 from sendmail_py.relay.survey import (
     CHARSET_SHIFT,
     CODE,
@@ -15,8 +16,6 @@ from sendmail_py.relay.survey import (
     TO_QUOTED_PRINTABLE,
     WRAP_BASE64,
     WRAP_QUOTED_PRINTABLE,
-    ConversionError,
-    LongLines,
 )
 
 LONG = b"x" * 999
