@@ -7,6 +7,8 @@ read or claimed is logged and passed over.
 
 from __future__ import annotations
 
+import errno
+
 from sendmail_py import maillog
 from sendmail_py.errors import SendmailError
 from sendmail_py.mail import address
@@ -129,7 +131,10 @@ class Backlog:
         return None
 
     def claim(self, waiting: Waiting) -> Claim | None:
-        """Claim a message; None when that is not possible, which the log says unless another flush has it."""
+        """Claim a message; None when that is not possible, which the log says unless another flush has it.
+
+        OSError when nothing can be written: then no other can be claimed either.
+        """
         try:
             return self.spool.claim(waiting)
         except DamagedError as error:
@@ -137,6 +142,8 @@ class Backlog:
         except SendmailError as error:
             maillog.warning(f"{waiting.queue_id}: {error}")
         except OSError as error:
+            if error.errno == errno.EROFS:
+                raise
             maillog.warning(f"{waiting.queue_id}: cannot read or lock the queue file: {error.strerror}")
         self.damaged += 1
         return None

@@ -505,6 +505,22 @@ def test_a_full_disk_stops_the_run_instead_of_sending_twice(
     assert "status=sent" in world.log
 
 
+def test_where_nothing_can_be_written_the_run_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*arguments: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with smarthost() as host:
+        world = World.beside(tmp_path, host)
+        for n in range(5):
+            world.put(b"r%d@y.example" % n)
+        monkeypatch.setattr(Claim, "take", read_only)
+        assert "Read-only file system" in world.flush().fault
+    assert world.log.count("Read-only") == 1
+    assert host.connections == 0
+
+
 def no_room(*arguments: object, **keywords: object) -> None:
     """In place of durable.replace: no new file can be written."""
     raise OSError(28, "No space left on device")
