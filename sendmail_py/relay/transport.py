@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PIECE = 65536
 RECORD = 16384  # one TLS record: what could not be written is offered again unchanged
+MOST_LAST_WORDS = 100  # pieces
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -114,9 +115,11 @@ class Connection:
             heard(octets)
 
     def hear_out(self, heard: Callable[[bytes], None]) -> None:
-        """All that a server said before it hung up."""
+        """What a server said before it hung up, but not without end."""
         with contextlib.suppress(TransportFault):
-            while (octets := self.try_receive()) is not None:
+            for _ in range(MOST_LAST_WORDS):
+                if (octets := self.try_receive()) is None:
+                    return
                 heard(octets)
 
     def receive(self, deadline: float) -> bytes:

@@ -132,3 +132,30 @@ def test_the_last_word_of_a_server_that_hangs_up_is_heard(pair: tuple[Connection
     with pytest.raises(TransportFault, match="lost connection"):
         connection.send(b"x" * 50_000_000, soon(5), heard.append)
     assert b"".join(heard) == b"421 too much\r\n"
+
+
+def test_all_that_a_server_said_before_it_hung_up_is_heard(
+    pair: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than one read takes, and in spite of the reset that its unread input causes."""
+    monkeypatch.setattr(transport, "PIECE", 1000)
+    connection, other = pair
+    connection.send(b"x" * 1000, soon(), lambda octets: None)
+    said = b"".join(b"250 %06d\r\n" % n for n in range(1_000))
+    other.sendall(said)
+    time.sleep(0.1)  # what is still on its way would be lost with the reset
+    other.close()
+    heard = bytearray()
+    with pytest.raises(TransportFault, match="lost connection"):
+        while True:
+            connection.send(b"more", soon(), heard.extend)
+    assert heard == said
+
+
+def test_a_server_that_talks_without_end_is_not_heard_without_end(
+    pair: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "try_receive", lambda self: b"220-x\r\n")
+    heard: list[bytes] = []
+    pair[0].hear_out(heard.append)
+    assert len(heard) == transport.MOST_LAST_WORDS
