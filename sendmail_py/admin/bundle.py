@@ -98,7 +98,7 @@ def link(package: str, modules: list[str]) -> tuple[list[object], list[str], lis
         checks.append(("/" + path, status.st_mtime_ns, status.st_size))
         tree = parsed(package, path)
         names = built_in(tree)
-        plain.update(dict.fromkeys(names.values()))
+        plain.update(dict.fromkeys(names))
         is_package = path.endswith("__init__.py")
         parent, _, last = module.rpartition(".")
         where = (module, parent, last, "/" + path, is_package)
@@ -112,22 +112,27 @@ def parsed(package: str, path: str) -> ast.Module:
         return ast.parse(source.read())
 
 
-def built_in(tree: ast.Module) -> dict[str, str]:
-    """The modules without a file by what they are called here; the tree loses their imports, too."""
-    nodes = [node for node in tree.body if isinstance(node, ast.Import)]
+def built_in(tree: ast.Module) -> tuple[str, ...]:
+    """The modules without a file that are imported at the top; the tree loses their imports, too."""
+    nodes = [node for node in tree.body if isinstance(node, ast.Import) and not is_renamed(node)]
     nodes = [node for node in nodes if BUILT_IN.issuperset([one.name for one in node.names])]
     tree.body = [node for node in tree.body if node not in nodes]
-    return {one.asname or one.name: one.name for node in nodes for one in node.names}
+    return tuple(one.name for node in nodes for one in node.names)
 
 
-def taken_out(tree: ast.Module) -> list[tuple[str, dict[str, str]]]:
+def is_renamed(node: ast.Import | ast.ImportFrom) -> bool:
+    """Whether something that is imported is called otherwise here; that is rare, and left as it is."""
+    return any(one.asname for one in node.names)
+
+
+def taken_out(tree: ast.Module) -> list[tuple[str, tuple[str, ...]]]:
     """The imports of our own modules at the top, which the tree loses: preload.py does them faster.
 
-    Each is a module, and for each name that is set by the import what that module calls it.
+    Each is a module, and the names that the import sets.
     """
-    nodes = own_imports(tree)
+    nodes = [node for node in own_imports(tree) if not is_renamed(node)]
     tree.body = [node for node in tree.body if node not in nodes]
-    return [(str(node.module), {one.asname or one.name: one.name for one in node.names}) for node in nodes]
+    return [(str(node.module), tuple(one.name for one in node.names)) for node in nodes]
 
 
 def code(package: str, path: str, tree: ast.Module) -> CodeType:

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from types import CodeType
 
     Check = tuple[str, int, int]  # path below the package, time of change (ns), size
-    Imports = list[tuple[str, dict[str, str]]]  # a module of ours, and its names by what they are called here
-    # Name, parent and last part of it, path below the package, is it one, modules without a file by what
-    # they are called here, ...
-    Module = tuple[str, str, str, str, bool, dict[str, str], Imports, CodeType | bytes]
+    Imports = list[tuple[str, tuple[str, ...]]]  # a module of ours, and names in it
+    # Name, parent and last part of it, path below the package, is it one, modules without a file, ...
+    Module = tuple[str, str, str, str, bool, tuple[str, ...], Imports, CodeType | bytes]
 
 # What asks for bundles: `preload`.
 DOORS = {"sendmail_py.commands.dispatch", "sendmail_py.policy.config"}
@@ -92,7 +91,7 @@ class Bundles:
         last: str,
         path: str,
         is_package: bool,
-        plain: dict[str, str],
+        plain: tuple[str, ...],
         imports: Imports,
         body: CodeType | bytes,
     ) -> None:
@@ -107,12 +106,12 @@ class Bundles:
         own["__spec__"] = SPEC
         if is_package:
             own["__path__"] = [own["__file__"].rpartition("/")[0]]
-        for here, there in plain.items():
-            own[here] = modules[there]
+        for one in plain:
+            own[one] = modules[one]
         for source, names in imports:
             found = modules[source].__dict__
-            for here, there in names.items():
-                own[here] = found[there]
+            for one in names:
+                own[one] = found[one]
         code = marshal.loads(body) if isinstance(body, bytes) else body  # noqa: S302 (as above)
         exec(code, own)  # noqa: S102 (what the import system does)
         if name in DOORS:
