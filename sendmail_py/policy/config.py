@@ -1,8 +1,8 @@
 """What this host and its user want: system file, user's file, environment, in this order.
 
-Guarantees: a configuration that loads is complete (every key has a value of its type) and makes
-sense; one that does not is a ConfigError of one line with file, line and key (or the variable),
-which never shows a value. Reads nothing but the configuration files and the files that
+Guarantees: a configuration that loads is complete (every key has a value of its type) and makes sense; one
+that does not is a ConfigError of one line with file, line and key (or the variable), which never shows a
+value. Reads nothing but the configuration files, the index of a big one, and the files that
 `SENDMAIL_PY_..._FILE` variables name. The page is sendmail-py.toml(5).
 """
 
@@ -210,14 +210,15 @@ class Config(Section):
         if octets is None:
             return
         big = users_table() if len(octets) > BIG else None
-        rest, start, end = big.cut(octets) if big else (octets, 0, 0)
+        known = big.early(self.environ, path, path == SYSTEM_FILE, state) if big else b""
+        rest, start, end = big.cut(octets, known) if big else (octets, 0, 0)
         tree = toml.subset(rest)
         if tree is None:
             tree, end = explain().document(octets, path), 0
         self.files.append(path)
         self.add(layer := Layer(path, tree, octets))
         if big and end:
-            self.masquerade.users = big.UsersTable(self, layer, start, end, state)
+            self.masquerade.users = big.UsersTable(self, layer, start, end, state, known)
 
     def add(self, layer: Layer) -> None:
         """Put the settings of one layer over those that are there; raises ConfigError."""
@@ -314,8 +315,7 @@ def load(
         config.add_file(named, *toml.read(named))
     else:
         config.add_file(system_file, *toml.read_if_there(system_file))
-        folder = base_folder(environ, "XDG_CONFIG_HOME", "/.config")
-        if folder:
+        if folder := base_folder(environ, "XDG_CONFIG_HOME", "/.config"):
             path = folder + "/sendmail-py/config.toml"
             config.add_file(path, *toml.read_if_there(path, hidden_is_missing=True))
     add_environment(config, environ)

@@ -2,7 +2,8 @@
 
 Line feed, `@domain`, line feed, number (from 0 on) in place of a name lead to the names with an @ that matter
 for addresses at that domain, in lower case: the name, or one of its addresses, is there. With `*` in place of
-`@domain` they lead to those that may matter anywhere, with `@@` (and 0) to one of them all.
+`@domain` they lead to those that may matter anywhere, with `@@` (and 0) to one of them all. Line feed and `[`
+lead to the whole table.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def names(text: bytes, start: int) -> list[Name] | None:
                     found.append((index.MARK + b"%s\n%d" % (key, number), at, len(line)))
         at += len(line) + 1
     some = [(index.MARK + b"@@\n0", *one[1:]) for one in found[:1]]
-    return [*{**quoted, **bare}.values(), *found, *some]
+    whole = (index.MARK + b"[", start, len(text) - 1)
+    return [*{**quoted, **bare}.values(), *found, *some, whole]
 
 
 def keys(name: bytes, line: bytes) -> list[bytes]:

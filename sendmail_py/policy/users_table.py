@@ -11,10 +11,13 @@ searched (users_text.py), with the same result.
 
 from __future__ import annotations
 
-from sendmail_py.policy import index, schema, toml
+import posix
+
+from sendmail_py.policy import homes, index, schema, toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from posix import stat_result
     from typing import Any
 
@@ -28,20 +31,39 @@ else:
 HEAD = b"\n[masquerade.users]\n"
 
 
-def cut(octets: bytes) -> tuple[bytes, int, int]:
+def cut(octets: bytes, of_file: bytes = b"") -> tuple[bytes, int, int]:
     """(the document without the table, its lines' begin and end), twice 0 if it is missing or there twice.
 
-    The table begins with the line feed before its first line, and does not end with one.
+    The table begins with the line feed before its first line, and does not end with one. An index spares the
+    search for the end.
     """
     head = octets.find(HEAD)
     if head < 0:
         return octets, 0, 0
     start = head + len(HEAD) - 1
-    end = octets.find(b"\n[", start)
+    end = end_of(octets, of_file, start) or octets.find(b"\n[", start)
     end = len(octets) if end < 0 else end
     if octets.find(HEAD, end) >= 0:
         return octets, 0, 0
     return octets[:head] + (octets[end:] or b"\n"), start, end
+
+
+def end_of(octets: bytes, of_file: bytes, start: int) -> int:
+    """Where the table that begins at `start` ends by its index, 0 if that does not say."""
+    for begin, length in index.find(of_file, index.MARK + b"[") or ():
+        end = begin + length
+        if begin == start and (end == len(octets) or octets[end : end + 2] == b"\n["):
+            return end
+    return 0
+
+
+def early(environ: Mapping[str, str], file: str, is_system: bool, state: stat_result | None) -> bytes:
+    """The index of a file from where it is as a rule, before it is known where the spool is; b"" for none."""
+    if is_system:
+        folder = f"{homes.SHARED_SPOOL}/{posix.geteuid()}.0"
+    else:
+        folder = homes.base_folder(environ, "XDG_STATE_HOME", "/.local/state") + "/sendmail-py/spool"
+    return index.read(index.place_of(folder, "users", file), index.head_of(state)) if state else b""
 
 
 class UsersTable(Table):
@@ -65,7 +87,9 @@ class UsersTable(Table):
         "state",
     )
 
-    def __init__(self, config: Config, layer: Layer, start: int, end: int, state: stat_result | None) -> None:
+    def __init__(
+        self, config: Config, layer: Layer, start: int, end: int, state: stat_result | None, known: bytes
+    ) -> None:
         self.config = config
         self.earlier = config.masquerade.users
         self.layer = layer
@@ -73,7 +97,7 @@ class UsersTable(Table):
         self.end = end
         self.state = state
         self.missing: set[str] = set()
-        self.index: bytes | None = None
+        self.index: bytes | None = known or None
         self.anywhere: dict[int, bytes] | None = None
         self.searched: Searched | None = None
 

@@ -263,6 +263,34 @@ def test_each_of_two_big_files_has_an_index_and_the_later_one_wins(tmp_path: Pat
     assert len(list(tmp_path.glob("users-*"))) == 2
 
 
+@pytest.mark.usefixtures("settled", "unsearched")
+def test_the_index_in_the_usual_spool_is_found_before_it_is_known_where_the_spool_is(tmp_path: Path) -> None:
+    spool = tmp_path / ".local" / "state" / "sendmail-py" / "spool"
+    spool.mkdir(parents=True)
+    (tmp_path / "config.toml").write_text(GOOD)
+    made = config_again(tmp_path)
+    made.queue.directory = str(spool)
+    assert made.masquerade.users.get("root") == ["greg@isp.example"]
+    found = config_again(tmp_path)
+    found.queue.directory = "/nowhere"
+    octets, users = GOOD.encode(), found.masquerade.users
+    assert users_table.end_of(octets, users.index, users.start) == users.end  # type: ignore[attr-defined]
+    assert users.get("root") == ["greg@isp.example"]
+    assert (found.queue.lifetime, found.masquerade.domain) == (86400, "example.net")
+
+
+def test_an_index_does_not_say_that_a_table_ends_where_none_ends() -> None:
+    octets = GOOD.encode()
+    rest, start, end = users_table.cut(octets)
+    last = (octets[: start + 1 - len(users_table.HEAD)] + b"\n", start, end)  # nothing follows the table
+    for begin in (start, start + 1):
+        for length in range(1, len(octets) - begin + 3):
+            lie = bytes(index.HEAD) + indexing.slots([(index.MARK + b"[", begin, length)])
+            if begin + length != len(octets):
+                assert users_table.cut(octets, lie) == (rest, start, end)
+            assert users_table.cut(octets[:end], lie) == last
+
+
 def test_root_tells_readers_of_all_users(tmp_path: Path) -> None:
     found = load(tmp_path, GOOD, 0)
     users_text.read_all(found)
