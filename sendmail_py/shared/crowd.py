@@ -72,6 +72,7 @@ class Crowd:
         self.damaged = 0
         self.flying = 0
         self.sender: Callable[[bytes], None] = lambda reverse_path: None  # told of each message's
+        self.last: Peer | None = None  # whose mail was refused last, and nobody's arrived since
         self.excused = False  # whether the end of the sessions of now is laid to somebody's mail
         self.billed = 0.0  # until when a session's time is
         self.heard = 0.0  # when the readers were last listened to
@@ -143,7 +144,7 @@ class Crowd:
         self.heard = now
         depth = max(FEWEST, min(MOST, AT_HAND // max(1, len(self.peers))))
         for peer in self.peers:
-            if not peer.is_aside and self.suspicion.is_resting(setting.name, peer.uid):
+            if not peer.is_aside and self.suspicion.is_resting(setting.name, peer.account):
                 peer.set_aside()
             peer.want(setting, depth, self.most)
         self.hear(seconds)
@@ -180,7 +181,7 @@ class Crowd:
         self.peers.remove(peer)
         peer.close()
         if peer.is_done:
-            until = self.suspicion.until(self.names, peer.uid)
+            until = self.suspicion.until(self.names, peer.account)
             if not until and not peer.was_wanted:
                 word = "more"  # it came when the run was about to end
             self.told(f"{'done' if until else word} {peer.uid} {peer.mark} {max(until, peer.due)}")
@@ -205,9 +206,11 @@ class Crowd:
             taken = b"1" if held.mail_accepted else b""
             held.peer.report(b"judged", held, via, [taken])
             has_arrived = any(one.kind == outcome.DELIVERED for one in found)
-            if has_arrived and self.suspicion.arrived(setting.name, held.peer.uid):
+            self.last = None if has_arrived else held.peer
+            if has_arrived and self.suspicion.arrived(setting.name, held.peer.account):
                 held.peer.tell(dialect.rest_frame(setting.name, None))
         throttled = [one.text for one in found if one.cause == outcome.THROTTLED]
+        throttled += [one.reply.text for one in held.verdicts if one is not None and one.reply.code == 421]
         settled = any(one.kind in (outcome.DELIVERED, outcome.FAILED, outcome.AGAIN) for one in found)
         return settled, throttled[-1] if throttled else ""
 
@@ -257,8 +260,8 @@ class Crowd:
     # --- whose doing it is ---
 
     def whose(self, done: Transaction) -> int:
-        """Its owner's uid."""
-        return as_held(done).peer.uid
+        """Its owner's account."""
+        return as_held(done).peer.account
 
     def blame(self, done: Transaction, words: str, setting: SmartHost) -> str:
         """The server wants less of an owner's mail; why it is to rest for everybody, "" if it is not."""
@@ -266,24 +269,26 @@ class Crowd:
             peer = as_held(done).peer
             if peer.is_aside:
                 return ""  # what was under way when the first such answer came says no more than that
-            reason = self.suspicion.accuse(setting.name, peer.uid, words)
+            reason = self.suspicion.accuse(setting.name, peer.account, words)
             self.set_aside(peer, setting)
             return reason
 
     def broken(self, in_hand: list[Transaction], judged: int, fault: Fault, setting: SmartHost) -> str:
         """A session ended in somebody's mail; why the smart host is to rest, "" if it is not."""
         with self.lock:
-            peers = {held.peer.uid: held.peer for held in map(as_held, in_hand)}
+            peers = {held.peer.account: held.peer for held in map(as_held, in_hand)}
+            if self.last is not None:  # a server may answer, and then go
+                peers.setdefault(self.last.account, self.last)
             resting, reason = self.suspicion.broken(setting.name, set(peers), judged, fault)
-            for uid in resting:
-                self.set_aside(peers[uid], setting)
+            for account in resting:
+                self.set_aside(peers[account], setting)
             self.excused = self.excused or bool(peers)
             return reason
 
     def set_aside(self, peer: Peer, setting: SmartHost) -> None:
         """No more of an owner's mail to that smart host in this run, and until its rest is over."""
         peer.set_aside()
-        peer.tell(dialect.rest_frame(setting.name, self.suspicion.rests.get(setting.name, peer.uid)))
+        peer.tell(dialect.rest_frame(setting.name, self.suspicion.rests.get(setting.name, peer.account)))
 
     def parted(self, setting: SmartHost, fault: Fault | None) -> bool:
         """The sessions ended; whether that may be the doing of somebody whose mail was in hand."""

@@ -56,7 +56,8 @@ class World:
         rules = SenderRules(config, identity.host(config), identity.Person(uid, b"u%d" % uid, ""))
         mine, theirs = socket.socketpair()
         self.ends.append(Channel(theirs))
-        made = Peer(uid, Channel(mine), rules, 0, 1 << 20)
+        place: Any = None  # nothing is copied
+        made = Peer(uid, Channel(mine), rules, place, 1 << 20)
         self.peers.append(made)
         made.is_dry = True
         for n in range(messages):
@@ -242,6 +243,22 @@ def test_a_rest_is_what_the_owner_is_told_and_root_need_not_ask_before(world: Wo
     crowd.end()
     crowd.dismiss_all("more")
     assert world.told == ["done 1 5:6 1300"]
+
+
+def test_who_was_refused_last_is_among_those_whose_doing_an_end_may_be(world: World) -> None:
+    bad, good = world.peer(1, 4), world.peer(2, 3)
+    bad.served = -(1 << 20)
+    crowd = world.crowd(bad, good)
+    refused = crowd.next_transaction(HOST, 0)
+    assert refused is not None
+    bad.served = 1 << 20
+    behind = crowd.next_transaction(HOST, 0)
+    refused.verdicts = [Verdict(transaction.RCPT, Reply(550, [b"5.1.1 no"]))]
+    crowd.judged(refused, VIA, HOST)
+    assert end(crowd, behind) == ""
+    assert crowd.parted(HOST, TransportFault("gone"))
+    rests = crowd.suspicion.rests
+    assert [rests.get("isp", uid) is not None for uid in (1, 2, 3)] == [True, True, False]
 
 
 def test_an_end_in_nobodys_mail_is_the_smart_hosts_doing(world: World) -> None:

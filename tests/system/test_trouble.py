@@ -28,6 +28,7 @@ PROVOKED: dict[str, tuple[bytes, Action]] = {
     "throttles": (b"RCPT TO:<bomb", RATE),
     "throttles-the-sender": (b"MAIL FROM:<u200", RATE),
     "refuses-the-sender-and-goes": (b"MAIL FROM:<u200", b"421 4.7.0 you again"),
+    "refuses-and-goes": (b"RCPT TO:<bomb", Close(after=b"550 5.7.1 spam\r\n")),
     "login-missing": (b"RCPT TO:<bomb", b"530 5.7.0 authentication required"),
 }
 
