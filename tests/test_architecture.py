@@ -54,6 +54,7 @@ DOORS = {
     ("relay.senders", "sendmail_py.relay.renewal"),  # only when the rules changed since a refusal
     ("relay.backlog", "sendmail_py.relay.coalesce"),  # only with queue.coalesce
     ("relay.backlog", "sendmail_py.relay.smarthost"),  # only for smart hosts that are for some senders
+    ("shared.start", "sendmail_py.policy.users_text"),  # only for the users of a big configuration file
     ("relay.commands", "sendmail_py.relay.recode"),  # only for content that cannot be sent as it is
     ("relay.credentials", "sendmail_py.relay.password_command"),  # only with a password_command
     ("relay.flush", "sendmail_py.relay.local"),  # only where aliases may name folders or programs

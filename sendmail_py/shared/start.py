@@ -15,7 +15,7 @@ import signal
 import time
 
 from sendmail_py import maillog
-from sendmail_py.policy import homes, users_text
+from sendmail_py.policy import homes
 from sendmail_py.relay import flush, keyring
 from sendmail_py.relay.backlog import Rules
 from sendmail_py.relay.faults import StoppedFault
@@ -59,7 +59,7 @@ def run(
 
     Raises ConfigError for a fault in a big [masquerade.users], all of which readers are told.
     """
-    users_text.read_all(config)
+    read_users(config)
     summary = flush.Summary()
     base = os.open(config.queue.shared, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -70,6 +70,14 @@ def run(
         return RootRun(config, Wish(force, only or []), stop, trace).all(summary)
     finally:
         os.close(base)
+
+
+def read_users(config: Config) -> None:
+    """Have all of a big [masquerade.users] at hand. Raises ConfigError."""
+    if type(config.masquerade.users) is not dict:
+        from sendmail_py.policy import users_text  # noqa: PLC0415 (a named door: few have so many users)
+
+        users_text.read_all(config)
 
 
 class RootRun:
