@@ -135,3 +135,27 @@ def test_a_reader_loads_nothing_but_the_list(tmp_path: Path) -> None:
         assert relay.end()[0] == b"done"
     allowed = {f"sendmail_py.{one}".rstrip(".") for one in READER} | STANDARD - {"os"} | READER_STANDARD
     assert sorted(set(relay.reported()[1:]) - allowed) == []
+
+
+# Of the standard library what a run of the queue, which needs ssl and the like, is better off without.
+COSTLY = {"datetime", "dataclasses", "email", "json", "logging", "pathlib", "shutil", "tempfile", "tomllib"}
+COSTLY |= {"typing", "urllib"}
+
+
+def test_a_run_of_the_queue_does_without_what_it_seldom_needs(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.configure('[[smarthost]]\nname = "isp"\nhost = "127.0.0.1"\nport = 9\ntls = "none"\n')
+    assert sandbox.run("sendmail", "ops@example.net", stdin=b"\nhello\n").returncode == 0
+    found = loaded(sandbox, "sendmail", ["-q"], tmp_path)
+    assert "sendmail_py.relay.flush" in found
+    assert sorted(found & (COSTLY | {"subprocess"})) == []
+    late = ("reports", "renewal", "coalesce", "recode", "mime", "sinks", "local", "password_command")
+    assert sorted(found & {f"sendmail_py.relay.{one}" for one in late}) == []
+
+
+def test_a_run_of_the_shared_spool_does_without_it_too() -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[1])\n"
+    code += "from sendmail_py.shared import start\nprint(*sys.modules)"
+    package = str(Path(sendmail_py.__file__).parent.parent)
+    words = [sys.executable, "-IS", "-c", code, package]
+    done = subprocess.run(words, capture_output=True, check=True, text=True)
+    assert sorted(set(done.stdout.split()) & COSTLY) == []
