@@ -279,6 +279,10 @@ ATTACKS = {
     "memory-is-a-link": 'for n in MEMORY: put(f"{home}/{n}", "link")',
     "memory-is-a-fifo": 'for n in MEMORY: put(f"{home}/{n}", "fifo")',
     "huge-message": "os.truncate(one, 1 << 40)",
+    "memory-without-end": 'for n in MEMORY: open(f"{home}/{n}", "wb").truncate(1 << 42)',
+    "memory-of-odd-numbers": 'open(home + "/pauses", "wb").write(b"sendmail-py pauses 1\\nhere\\t" + b"9" * 600 + b"\\t-1\\t1\\t\\x1b\\xff")',  # noqa: E501
+    "folders-in-folders": "os.chdir(queue)\nfor n in range(3000): os.mkdir('d'); os.chdir('d')",
+    "leases": "print(flush=True)\nfor n in ids: fcntl.fcntl(os.open(f'{queue}/{n}', os.O_RDWR), 1024, 1)\ntime.sleep(60)",  # noqa: E501
     "huge-records": 'open(one, "wb").write(b"sendmail-py queue file 1\\n" + b"R" * 90_000_000)',
     "cut-off": "os.truncate(one, 40)",
     "names-without-end": "for n in range(3000): open(os.fsencode(queue) + b'/\\xff%d' % n, 'w').close()",
