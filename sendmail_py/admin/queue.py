@@ -59,12 +59,15 @@ def list_messages(file: str | None, as_json: bool, **given: Any) -> None:
 
 def footnotes(config: Config, spool: Spool, now: float) -> None:
     """Why nothing moves, and what is not in the table."""
-    breaker = Breaker(homes.memory(config))
+    everybody, own = Breaker(homes.memory(config)), Breaker(spool.directory)
     for smarthost in config.smarthosts:
-        pause = breaker.get(smarthost.name)
+        pause = everybody.get(smarthost.name)
+        what = "is left alone"
+        if pause is None or pause.until <= now:  # root's flush may leave alone the mail of one user only
+            pause, what = own.get(smarthost.name), "gets none of this mail"
         if pause is not None and pause.until > now:
             until = setting.moment(pause.until, now)
-            click.echo(f"smart host {smarthost.name} is left alone until {until}: {printable(pause.reason)}")
+            click.echo(f"smart host {smarthost.name} {what} until {until}: {printable(pause.reason)}")
     try:
         failed, reports = spool.count_failed()
     except OSError as error:  # the queue itself was listed

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from support.launch import admin_command
 from support.script import Action, Close
 from support.smarthost import USUAL_EXTENSIONS, SmartHost
 from support.system import PASSWORD, STATE, System, new_system
@@ -127,6 +129,8 @@ def test_an_owner_whose_mail_rests_is_left_alone_and_sees_why(system: System, ho
     assert len(rows) == 5
     assert all("rate limit exceeded" in row["recipients"][0]["delay_reason"] for row in rows)
     assert b"rate limit" not in system.run("mailq", uid=2002).stdout
+    told = system.run(sys.executable, admin_command(), "queue", "list", uid=2001).stdout
+    assert b"smart host here gets none of this mail until" in told
     host.script(b"RCPT TO:<bomb", None)
     age(system, 3600)
     system.flush()
