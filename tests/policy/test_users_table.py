@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sendmail_py.admin import setting
 from sendmail_py.errors import ConfigError
-from sendmail_py.policy import config, identity, index, indexing, users_index, users_table, users_text
+from sendmail_py.policy import config, homes, identity, index, indexing, users_index, users_table, users_text
 from sendmail_py.policy.config import Config
 from sendmail_py.policy.masquerade import SenderRules
 from sendmail_py.shared import settings
@@ -277,6 +277,24 @@ def test_the_index_in_the_usual_spool_is_found_before_it_is_known_where_the_spoo
     assert users_table.end_of(octets, users.index, users.start) == users.end  # type: ignore[attr-defined]
     assert users.get("root") == ["greg@isp.example"]
     assert (found.queue.lifetime, found.masquerade.domain) == (86400, "example.net")
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_index_of_the_system_file_is_looked_for_in_the_shared_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(homes, "SHARED_SPOOL", str(tmp_path))
+    own = tmp_path / f"{os.geteuid()}.0"
+    own.mkdir(mode=0o700)
+    made = load(tmp_path, GOOD, 0)
+    made.queue.directory = str(own)
+    assert made.masquerade.users.get("root") == ["greg@isp.example"]
+    file = str(tmp_path / "config.toml")
+    known = index_in(own).read_bytes()
+    assert users_table.early({}, file, True, os.stat(file)) == known
+    assert users_table.early({"XDG_STATE_HOME": str(tmp_path)}, file, False, os.stat(file)) == b""
+    os.utime(file)
+    assert users_table.early({}, file, True, os.stat(file)) == b""
 
 
 def test_an_index_does_not_say_that_a_table_ends_where_none_ends() -> None:

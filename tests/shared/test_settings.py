@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+from sendmail_py.errors import ConfigError
 from sendmail_py.policy import config
-from sendmail_py.shared import settings
+from sendmail_py.shared import settings, start
 from sendmail_py.shared.settings import Wish
 
 TEXT = """
@@ -53,3 +55,30 @@ def test_no_secret_and_no_way_to_one_is_in_it(tmp_path: Path) -> None:
 def test_the_environment_is_not_in_it(tmp_path: Path) -> None:
     found = config.load({"HOME": str(tmp_path), "SECRET": "hushhush"}, os.devnull)
     assert b"hushhush" not in settings.pack(found, [], "/spool", Wish(False, []))
+
+
+class ToldError(Exception):
+    """Ends a run as soon as it has what it will tell readers."""
+
+
+def test_readers_are_told_of_all_users_of_a_big_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(found: config.Config, wish: Wish, *rest: object) -> None:
+        users = settings.unpack(settings.pack(found, [], "/spool", wish))[0].config.masquerade.users
+        raise ToldError(len(users), users["user7"])
+
+    monkeypatch.setattr(start, "RootRun", told)
+    monkeypatch.setattr(config, "BIG", 1000)
+    path = tmp_path / "config.toml"
+    users = "".join([f'user{n} = "user{n}@isp.example"\n' for n in range(100)])
+    for text, problem in ((users, ToldError), (users + 'bad = "a b"\n', ConfigError)):
+        path.write_text(f"[identity]\n[masquerade.users]\n{text}")
+        path.chmod(0o600)
+        found = config.load({"HOME": str(tmp_path)}, str(path))
+        assert type(found.masquerade.users) is not dict
+        found.queue.shared = str(tmp_path)
+        with pytest.raises(problem) as raised:
+            start.run(found)
+        if problem is ToldError:
+            assert raised.value.args == (100, ["user7@isp.example"])
