@@ -6,6 +6,7 @@ read again, so the process may lose the right to it; a secret stays in a sasl.Lo
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from sendmail_py.relay import credentials, tls
@@ -15,24 +16,31 @@ from sendmail_py.relay.hurry import NEVER, Hurry
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.sasl import Login
 
 
 SERVER, PROXY = "server", "proxy"
+SPARES = 4  # servers of a smart host whose TLSA records name authorities of their own
 
 
 class Keyring:
-    """Logins and contexts by name of the smart host; a Fault stands in for what `fill` could not get."""
+    """Logins and contexts by name of the smart host; a Fault stands in for what `fill` could not get.
 
-    __slots__ = ("contexts", "environ", "logins")
+    blanks    contexts that have our key, for authorities that DNS and a server will name (DANE)
+    anchored  contexts by smart host and authorities
+    """
+
+    __slots__ = ("anchored", "blanks", "contexts", "environ", "logins")
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.environ = environ
         self.logins: dict[tuple[str, str], Login | Fault | None] = {}
         self.contexts: dict[tuple[str, bool], ssl.SSLContext | Fault] = {}
+        self.blanks: dict[str, list[ssl.SSLContext]] = {}
+        self.anchored: dict[tuple[str, bytes], ssl.SSLContext] = {}
 
     def fill(self, smarthosts: Iterable[SmartHost], stop: Hurry = NEVER) -> None:
         """Read everything now; what cannot be had is told when a session needs it. StoppedFault."""
@@ -47,6 +55,9 @@ class Keyring:
                     self.context(setting, pinned)
                 except TransportFault as fault:
                     self.contexts[setting.name, pinned] = fault
+            if setting.tls != "none" and setting.dane and setting.client_cert:
+                with contextlib.suppress(TransportFault):  # told by `context`
+                    self.blanks[setting.name] = [tls.blank(setting) for _ in range(SPARES)]
 
     def login(self, setting: SmartHost, kind: str = SERVER, stop: Hurry = NEVER) -> Login | None:
         """User and password for server or proxy, None when it wants none; LoginFault, StoppedFault."""
@@ -61,8 +72,14 @@ class Keyring:
             raise LoginFault(str(found))
         return found
 
-    def context(self, setting: SmartHost, pinned: bool) -> ssl.SSLContext:
-        """The context for the handshake, `pinned` when pins decide about the certificate; TransportFault."""
+    def context(self, setting: SmartHost, pinned: bool, anchors: Sequence[bytes] = ()) -> ssl.SSLContext:
+        """The context for the handshake; TransportFault.
+
+        pinned   whether pins decide about the certificate
+        anchors  the authorities (DER) that are trusted in place of all others
+        """
+        if anchors:
+            return self.trusting(setting, anchors)
         key = (setting.name, pinned)
         if key not in self.contexts:
             self.contexts[key] = tls.context(setting, pinned)
@@ -70,6 +87,14 @@ class Keyring:
         if isinstance(found, Fault):
             raise TransportFault(str(found))
         return found
+
+    def trusting(self, setting: SmartHost, anchors: Sequence[bytes]) -> ssl.SSLContext:
+        """The context that trusts these; after `fill` our key is in one of those made before."""
+        key = (setting.name, b"".join(anchors))
+        if key not in self.anchored:
+            blanks = self.blanks.get(setting.name)
+            self.anchored[key] = tls.trusting(blanks.pop() if blanks else tls.blank(setting), anchors)
+        return self.anchored[key]
 
 
 def preload(smarthosts: Iterable[SmartHost]) -> Keyring:

@@ -16,6 +16,8 @@ from sendmail_py.relay.faults import TransportFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sendmail_py.policy.config import SmartHost
 
 VERSIONS = {
@@ -30,29 +32,52 @@ CA_FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs")
 CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def context(setting: SmartHost, pinned: bool, anchors: list[bytes] | None = None) -> ssl.SSLContext:
+def context(setting: SmartHost, pinned: bool, anchors: Sequence[bytes] = ()) -> ssl.SSLContext:
     """The context for one smart host; TransportFault when a file that it names is of no use.
 
     pinned   whether pins.check decides about the certificate
     anchors  the authorities (DER), roots or not, that are trusted in place of all others
     """
+    if anchors:
+        return trusting(blank(setting), anchors)
+    made = blank(setting)
+    if pinned:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE  # pins.check replaces it
+        return made
+    try:
+        load_authorities(made, setting)
+    except (OSError, ValueError) as error:
+        raise useless(setting, error) from None
+    return made
+
+
+def blank(setting: SmartHost) -> ssl.SSLContext:
+    """A context with our certificate and key that trusts nobody yet; TransportFault."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name
     made.minimum_version = VERSIONS[setting.min_tls]
     try:
-        if pinned:
-            made.check_hostname = False
-            made.verify_mode = ssl.CERT_NONE  # pins.check replaces it
-        elif anchors:
-            made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # RFC 7671 5.2: whoever signed them
-            made.load_verify_locations(cadata=b"".join(anchors))
-        else:
-            load_authorities(made, setting)
         if setting.client_cert:
             # Without a password function OpenSSL would ask for one on the terminal.
             made.load_cert_chain(setting.client_cert, setting.client_key or None, password=lambda: "")
     except (OSError, ValueError) as error:
-        raise TransportFault(f"certificate files of smart host {setting.name}: {words(error)}") from None
+        raise useless(setting, error) from None
     return made
+
+
+def trusting(made: ssl.SSLContext, anchors: Sequence[bytes]) -> ssl.SSLContext:
+    """A blank context that now trusts these authorities (DER), roots or not (RFC 7671 5.2)."""
+    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever signed them
+    try:
+        made.load_verify_locations(cadata=b"".join(anchors))
+    except (OSError, ValueError) as error:
+        raise TransportFault(f"the server's authorities: {words(error)}") from None
+    return made
+
+
+def useless(setting: SmartHost, error: Exception) -> TransportFault:
+    """The fault of a certificate or key that cannot be used."""
+    return TransportFault(f"certificate files of smart host {setting.name}: {words(error)}")
 
 
 def presented(secured: ssl.SSLSocket) -> list[bytes]:

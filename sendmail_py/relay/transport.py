@@ -17,7 +17,7 @@ from sendmail_py.relay.hurry import NEVER, Hurry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.sasl import Login
@@ -49,7 +49,7 @@ class Connection:
     anchors   the authorities (DER) that they were found to name
     sent      octets that were handed to the system so far, the handshake not counted
     stop      whether nobody wants to wait any more
-    context   gives the TLS context for a setting, and whether pins decide
+    context   gives the TLS context for a setting, whether pins decide, and `anchors`
     """
 
     __slots__ = (
@@ -76,7 +76,7 @@ class Connection:
         self.stop = NEVER
         self.tlsa: list[pins.Tlsa] = []
         self.anchors: list[bytes] = []
-        self.context: Callable[[SmartHost, bool], ssl.SSLContext] = tls.context
+        self.context: Callable[[SmartHost, bool, Sequence[bytes]], ssl.SSLContext] = tls.context
         if sock.family == socket.AF_UNIX:
             self.local, self.loopback, self.peer = "127.0.0.1", True, host
             return
@@ -144,10 +144,7 @@ class Connection:
 
     def start_tls(self, setting: SmartHost, name: str, deadline: float) -> None:
         """The handshake; `name` is what the certificate must be for. AnchorFault: do it again."""
-        if self.anchors:
-            context = tls.context(setting, False, self.anchors)
-        else:
-            context = self.context(setting, pins.are_set(setting, self.tlsa))
+        context = self.context(setting, pins.are_set(setting, self.tlsa), self.anchors)
         try:
             # A host name that is no domain name at all is a ValueError (UnicodeError) of the ssl module.
             self.sock = secured = context.wrap_socket(

@@ -6,6 +6,7 @@ A look-up that fails is a fault. An authority that a record names verifies chain
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -20,12 +21,12 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from sendmail_py.relay import dane, mx, pins
+from sendmail_py.relay import dane, flush, keyring, mx, pins
 from sendmail_py.relay import smarthost as settings
 from sendmail_py.relay.faults import TransportFault
 from sendmail_py.relay.pins import Tlsa
 
-from relay.flushing import World, setting, smarthost
+from relay.flushing import AUTHORITY, World, setting, smarthost
 from support.dnsserver import FAILING, Server, dns_server
 from support.smarthost import SmartHost
 
@@ -182,12 +183,20 @@ class Chain:
 
 @contextmanager
 def dane_server(
-    chain: Chain, records: list[Tlsa], monkeypatch: pytest.MonkeyPatch, many: int = 3, tls: str = "starttls"
+    chain: Chain,
+    records: list[Tlsa],
+    monkeypatch: pytest.MonkeyPatch,
+    many: int = 3,
+    tls: str = "starttls",
+    clients: str = "",
 ) -> Iterator[SmartHost]:
-    """A server that shows a chain, with these records."""
+    """A server that shows a chain, with these records; it may want a certificate of an authority (PEM)."""
     monkeypatch.setattr(dane, "records", lambda host, port: records)
     with tempfile.TemporaryDirectory() as folder:
         made = chain.context(Path(folder), many)
+    if clients:
+        made.verify_mode = ssl.CERT_REQUIRED
+        made.load_verify_locations(cadata=clients)
     with smarthost(tls=tls, context=made, users={"greg": "secret"}) as host:
         yield host
 
@@ -227,6 +236,24 @@ def test_an_authority_that_is_in_the_record_need_not_be_shown(
     chain = Chain()
     with dane_server(chain, [Tlsa(2, 0, 0, chain.der[2])], monkeypatch, many=2) as host:
         assert told(host, tmp_path) == ""
+
+
+def test_our_own_key_is_shown_to_it_after_the_right_to_read_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in root's flush, where the relay has no rights when DNS and the server name the authority."""
+    chain, folder = Chain(), tmp_path / "keys"
+    folder.mkdir()
+    certificate, key = AUTHORITY.write_pair(folder, "client.example.net")
+    with dane_server(chain, [Tlsa(2, 0, 0, chain.der[2])], monkeypatch, clients=AUTHORITY.pem) as host:
+        world = World.beside(tmp_path, host, dane=True, client_cert=certificate, client_key=key)
+        ring = keyring.preload(world.config.smarthosts)
+        os.unlink(certificate)
+        os.unlink(key)
+        opener = flush.opener
+        monkeypatch.setattr(flush, "opener", lambda *given: opener(*given, keys=ring))
+        world.put(b"r@y.example")
+        assert (world.flush().fault, len(host.messages)) == ("", 1)
 
 
 FOREIGN = Chain()
