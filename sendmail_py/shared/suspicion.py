@@ -6,8 +6,8 @@ over a new session. It is laid to the smart host only when FEW owners had such t
 through in between; then all mail rests, the longer the more owners have had it, however often each of them.
 What happens before anybody's mail is in hand (connect, TLS, greeting, login) is the smart host's doing.
 
-When a session ends with the mail of several owners in it, nobody knows whose doing that was. From then on
-each of them has sessions of his own, behind the others, until a message of his went through in one, or for a
+When a session ends with the mail of several owners in it, nobody knows whose doing that was. Until somebody's
+mail goes through, sessions are for one owner at a time. From then on each of them has sessions of his own, behind the others, until a message of his went through in one, or for a
 day when it happens again: the next end says whose it is, and no answer to anybody else's mail is lost by it.
 """
 
@@ -52,6 +52,7 @@ class Suspicion:
         self.severity = 0
         self.strikes: dict[int, int] = {}
         self.barren = 0
+        self.careful = False  # a session ended in the mail of several, and nobody's arrived since
         self.met: set[int] = set()
         self.alone = False
         self.has_arrived = False  # something did in the sessions of now
@@ -74,6 +75,8 @@ class Suspicion:
         """The owner whose mail is next: who has cost least. None: this session is not for those there are."""
         watched = [one for one in ready if self.rests.get(name, one.account) is not None]
         watched = watched if len(watched) <= MOST_WATCHED else []
+        if self.careful:  # one at a time, and first those who were not there
+            watched = ready = [one for one in ready if one not in watched] or ready
         free = [one for one in ready if one not in watched]
         now = self.watch()
         if not self.met:
@@ -103,6 +106,7 @@ class Suspicion:
     def arrived(self, name: str, uid: int) -> bool:
         """The smart host took a message of an owner's; whether it was said to rest."""
         self.barren = 0
+        self.careful = False
         self.strikes.pop(uid, None)
         self.has_arrived = True
         self.rests.acquit(name)
@@ -131,6 +135,7 @@ class Suspicion:
                 found = {uid} if self.strikes[uid] > 1 else set()
                 return found, words_for_all
             self.note(name, uid, words, False, evidence=False)
+        self.careful = True
         if self.barren < MOST_BARREN:
             return found, ""
         self.severity = self.severity or 1
@@ -174,4 +179,5 @@ class Suspicion:
         """What was known in this run of another smart host counts no more."""
         self.strikes.clear()
         self.barren = self.severity = 0
+        self.careful = False
         self.waiting = 0.0

@@ -173,6 +173,8 @@ def test_who_is_there_again_and_again_keeps_his_own_sessions_for_a_day(world: Wo
 
 def test_neither_those_with_their_own_sessions_nor_the_others_wait_for_long(world: World) -> None:
     world.end(1, 2)
+    world.it.arrived("isp", 99)
+    world.it.parted("isp", None)
     assert world.choose(1, 3) == 3
     world.watch += PATIENCE + 1
     assert world.choose(1, 3) == 0
@@ -194,8 +196,21 @@ def test_a_session_that_begins_is_always_for_somebody(world: World) -> None:
             world.it.parted("isp", None)
 
 
+def test_after_the_mail_of_several_everybody_is_alone_until_something_arrives(world: World) -> None:
+    world.end(1, 2)
+    assert world.choose(3, 4) == 3
+    assert world.choose(4) == 0
+    world.it.parted("isp", None)
+    assert world.choose(4) == 4
+    world.it.arrived("isp", 4)
+    world.it.parted("isp", None)
+    assert world.choose(3, 4) == 3
+    assert world.choose(4) == 4
+
+
 def test_when_too_many_had_the_same_nobody_is_alone(world: World) -> None:
     world.end(*range(1, suspicion.MOST_WATCHED + 2))
+    world.it.arrived("isp", 99)
     assert world.choose(*range(1, 20)) == 1
     assert world.choose(*range(1, 20)) == 1
     assert not world.it.alone
