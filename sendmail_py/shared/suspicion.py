@@ -7,8 +7,9 @@ through in between; then all mail rests, the longer the more owners have had it,
 What happens before anybody's mail is in hand (connect, TLS, greeting, login) is the smart host's doing.
 
 When a session ends with the mail of several owners in it, nobody knows whose doing that was. Until somebody's
-mail goes through, sessions are for one owner at a time. From then on each of them has sessions of his own, behind the others, until a message of his went through in one, or for a
-day when it happens again: the next end says whose it is, and no answer to anybody else's mail is lost by it.
+mail goes through, sessions are for one owner at a time. Each of those who were there has sessions of his own,
+behind the others, until a message of his went through in one, or for a day when it happens again: the next
+end says whose it is, and no answer to anybody else's mail is lost by it.
 """
 
 from __future__ import annotations
