@@ -66,7 +66,7 @@ class PlayedRelay:
         with theirs:
             self.process = subprocess.Popen(
                 words,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stderr=subprocess.PIPE,
                 preexec_fn=rights.confine,  # noqa: PLW1509 (as seats.py does)
             )
