@@ -390,3 +390,12 @@ def test_the_table_in_contributing_is_this_one() -> None:
     assert {
         room: words - {"floor"} | (FLOOR if "floor" in words else set()) for room, words in told.items()
     } == ROOMS
+
+
+def test_every_module_of_the_largest_room_has_one_place_in_its_table() -> None:
+    """So that a newcomer who looks for a part finds its modules, all of them."""
+    _, _, rest = CONTRIBUTING.read_text().partition("| in `relay` | modules |")
+    rows = rest.partition("\n\n")[0].splitlines()[2:]
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    there = [module.name for module in MODULES if module.room == "relay"]
+    assert sorted(f"relay.{name}" for name in listed) == sorted(set(there) - {"relay"})
