@@ -22,20 +22,22 @@ MOST = 128
 
 
 class Closing:
-    """Claims that are to be released by a thread of their own.
+    """Claims that are to be released by a thread of their own, which lives from the first one until `join`.
 
-    waiting  what it has not yet begun with
-    busy     is held while the thread lives; it ends when nothing waits
-    lock     for the decision that nothing does
+    waiting     what it has not yet begun with
+    wake        it waits for this lock when there is nothing; `call` lets go of it
+    busy        is held while it lives
+    lock        for its beginning and its end
     """
 
-    __slots__ = ("busy", "is_at_work", "lock", "waiting")
+    __slots__ = ("busy", "is_at_work", "is_over", "lock", "waiting", "wake")
 
     def __init__(self) -> None:
         self.waiting: deque[Claim] = deque()
+        self.wake = _thread.allocate_lock()
         self.busy = _thread.allocate_lock()
         self.lock = _thread.allocate_lock()
-        self.is_at_work = False
+        self.is_at_work = self.is_over = False
 
     def release(self, claim: Claim) -> None:
         """Release it soon; at once when too many wait."""
@@ -44,31 +46,49 @@ class Closing:
             return
         with self.lock:
             self.waiting.append(claim)
-            if self.is_at_work:
-                return
-            self.is_at_work = True
-        self.busy.acquire()  # at once: a thread that said that it is not at work lets go of it next
+            if not self.is_at_work:
+                self.begin()
+        self.call()
+
+    def begin(self) -> None:
+        """Start the thread."""
+        self.busy.acquire()
         try:
             _thread.start_new_thread(self.work, ())
+            self.is_at_work = True
         except RuntimeError:  # there are too many
-            self.work()
+            self.drain()
+            self.busy.release()
+
+    def call(self) -> None:
+        """Have the thread look what waits, now or when it has done what it has begun with."""
+        try:
+            self.wake.release()
+        except RuntimeError:  # somebody else has called it
+            return
 
     def work(self) -> None:
         """The thread."""
-        while (claim := self.next()) is not None:
-            try:
-                claim.release()
-            except OSError:
-                continue
+        while not self.is_over:
+            self.wake.acquire()
+            self.drain()
+        self.drain()  # what came when it had looked for the last time
         self.busy.release()
 
-    def next(self) -> Claim | None:
-        """What is to be released next, None at the end."""
-        with self.lock:
-            self.is_at_work = bool(self.waiting)
-            return self.waiting.popleft() if self.waiting else None
+    def drain(self) -> None:
+        """Release all that waits."""
+        while self.waiting:
+            try:
+                self.waiting.popleft().release()
+            except OSError:
+                continue
 
     def join(self) -> None:
         """All that wait are released when this returns."""
-        with self.busy:
-            return
+        with self.lock:
+            if not self.is_at_work:
+                return
+            self.is_over = True
+            self.call()
+            with self.busy:
+                self.is_at_work = self.is_over = False
