@@ -41,8 +41,8 @@ class Maildir:
     def send(self, new: Transaction) -> None:
         """Write it to the disk; TransportFault when that is not possible."""
         try:
-            for folder in (TEMPORARY, "new", "cur"):
-                os.makedirs(f"{self.path}/{folder}", 0o700, exist_ok=True)
+            for folder in (self.path, *[f"{self.path}/{one}" for one in (TEMPORARY, "new", "cur")]):
+                os.makedirs(folder, 0o700, exist_ok=True)  # the mode is for the last part only
             self.write(new, f"{time.time():.6f}.{os.getpid()}_{next(numbers)}.sendmail-py")
         except OSError as error:
             raise TransportFault(f"{error.filename or self.path}: {error.strerror}") from None

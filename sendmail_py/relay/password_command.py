@@ -31,6 +31,7 @@ def run(command: list[str], environ: dict[str, str], stop: Hurry) -> bytes:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environ,
+        umask=0o077,  # it may write down a token
     )
     with running:
         try:

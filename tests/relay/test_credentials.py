@@ -121,6 +121,17 @@ def test_a_command_without_a_shell_and_with_a_clean_environment(tmp_path: Path) 
     assert b"AWS_SECRET" not in names
 
 
+def test_what_a_command_writes_is_for_its_owner_only(tmp_path: Path) -> None:
+    """It may keep a token in a file; the umask of the mail commands lets everybody read."""
+    path = tmp_path / "token"
+    before = os.umask(0o022)
+    try:
+        assert password(password_command=["/bin/sh", "-c", f"echo t >{path}; echo hunter2"]) == b"hunter2"
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_command_gets_no_input_and_its_errors_are_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
     program = "import sys; sys.stderr.write('hunter2'); print(len(sys.stdin.read()))"
     assert password(password_command=[sys.executable, "-c", program]) == b"0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -50,6 +51,20 @@ def test_a_folder_gets_whole_messages(tmp_path: Path) -> None:
     assert files[0].read_bytes() == envelope + CONTENT.replace(b"\r\n", b"\n")
     assert len(files) == 2
     assert (list((tmp_path / "mail/tmp").iterdir()), world.files()) == ([], [])
+
+
+def test_a_folder_that_is_made_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Whatever the umask; the mail commands' own lets everybody read."""
+    world = world_of(tmp_path, transport=f"maildir:{tmp_path}/mail")
+    world.put(b"a@y.example")
+    before = os.umask(0o022)
+    try:
+        assert world.flush().delivered == 1
+    finally:
+        os.umask(before)
+    found = [tmp_path / "mail", *(tmp_path / "mail").rglob("*")]
+    assert {path.stat().st_mode & 0o077 for path in found} == {0}
+    assert len(found) == 5
 
 
 def test_a_folder_that_cannot_be_written_holds_the_mail(tmp_path: Path) -> None:
