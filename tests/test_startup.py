@@ -52,7 +52,8 @@ READER = {"", "errors", "mail.address", "mail.selection", "maillog", *QUEUE}
 READER |= {"policy", "policy.config", "policy.homes", "policy.schema", "policy.smarthosts", "policy.toml"}
 READER |= {"relay", "relay.backlog", "relay.closing", "relay.delivery", "relay.faults", "relay.in_hand"}
 READER |= {"relay.outcome", "relay.reply", "relay.reporter", "relay.senders", "relay.transaction"}
-READER |= {"relay.trouble", "shared", "shared.dialect", "shared.frames", "shared.reader", "shared.settings"}
+READER |= {"relay.sole_user", "relay.trouble", "shared", "shared.dialect", "shared.frames", "shared.reader"}
+READER |= {"shared.settings"}
 READER |= {"spool.refused", "spool.shared", "spool.tenants", "spool.upkeep", "spool.usage"}
 READER_STANDARD = {"_collections", "_socket", "binascii", "encodings.ascii", "select"}
 

@@ -18,6 +18,7 @@ from sendmail_py.mail.envelope import DELIVERED, FAILED, RELAYED, UNKNOWN
 from sendmail_py.relay import flush, smarthost
 from sendmail_py.relay.backlog import Rules
 from sendmail_py.relay.delivery import Delivery
+from sendmail_py.relay.sole_user import SoleUser
 from sendmail_py.spool import entry, reading
 from sendmail_py.spool.claim import SMALL, Claim
 from sendmail_py.spool.draft import Draft
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from sendmail_py.mail.envelope import Envelope, Recipient
     from sendmail_py.policy.config import Config, SmartHost
     from sendmail_py.relay.delivery import Via
-    from sendmail_py.relay.faults import Fault
     from sendmail_py.relay.outcome import Outcome
     from sendmail_py.relay.transaction import Transaction
     from sendmail_py.spool.tries import Try
@@ -131,7 +131,7 @@ class AtHand(Claim):
         """Nobody else knows of it."""
 
 
-class OneMail:
+class OneMail(SoleUser):
     """The mail of a run (needs.Mail) that is this one message; `usable` are the smart hosts still to try."""
 
     def __init__(self, delivery: Delivery, usable: list[SmartHost]) -> None:
@@ -176,26 +176,6 @@ class OneMail:
     def put_back(self, interrupted: Transaction, via: Via) -> None:
         """A session ended, and it was not this message's doing."""
         self.delivery.put_back(interrupted, via)
-
-    def whose(self, done: Transaction) -> int:
-        """There is one message."""
-        return 0
-
-    def blame(self, done: Transaction, words: str, setting: SmartHost) -> str:
-        """The smart host rests for all mail there is."""
-        return words
-
-    def broken(self, in_hand: list[Transaction], judged: int, fault: Fault, setting: SmartHost) -> str:
-        """See flush.Run.may_go_on."""
-        return ""
-
-    def parted(self, setting: SmartHost, fault: Fault | None) -> bool:
-        """One message has no excuse."""
-        return False
-
-    def severity(self) -> int:
-        """One more than the last time."""
-        return 0
 
     def give_up(self, setting: SmartHost) -> None:
         """On to the next smart host."""

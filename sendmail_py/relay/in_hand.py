@@ -10,6 +10,7 @@ from __future__ import annotations
 from sendmail_py import maillog
 from sendmail_py.relay import outcome
 from sendmail_py.relay.closing import Closing
+from sendmail_py.relay.sole_user import SoleUser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from sendmail_py.policy.config import SmartHost
     from sendmail_py.relay.backlog import Backlog
     from sendmail_py.relay.delivery import Delivery, Via
-    from sendmail_py.relay.faults import Fault
     from sendmail_py.relay.outcome import Outcome
     from sendmail_py.relay.transaction import Transaction, Verdict
 
@@ -28,7 +28,7 @@ else:
     from _collections import deque  # the C half of collections, which is a third of a bare start
 
 
-class InHand:
+class InHand(SoleUser):
     """The messages of `backlog` that are being sent, at most `limit` in a run (0: all).
 
     seen    is given the size of every message that was tried
@@ -178,26 +178,6 @@ class InHand:
             delivery = self.ready.pop()
             self.count(delivery)
             self.backlog.put_back(delivery)
-
-    def whose(self, done: Transaction) -> int:
-        """All of it is one user's."""
-        return 0
-
-    def blame(self, done: Transaction, words: str, setting: SmartHost) -> str:
-        """The smart host rests for all mail there is."""
-        return words
-
-    def broken(self, in_hand: list[Transaction], judged: int, fault: Fault, setting: SmartHost) -> str:
-        """See flush.Run.may_go_on."""
-        return ""
-
-    def parted(self, setting: SmartHost, fault: Fault | None) -> bool:
-        """The mail of one user has no excuse for a smart host that hangs up twice."""
-        return False
-
-    def severity(self) -> int:
-        """One more than the last time."""
-        return 0
 
     def give_up(self, setting: SmartHost) -> None:
         """That smart host is of no use in this run."""
