@@ -10,6 +10,7 @@ import posix
 
 from sendmail_py.errors import printable
 from sendmail_py.spool import durable
+from sendmail_py.spool.tries import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def read(directory: str) -> dict[tuple[str, int], Rest]:
     for line in lines[1:] if lines[0] == VERSION else []:
         fields = line.split("\t")
         try:
-            uid, until, count, times, last, evidence = map(int, fields[1:7])
+            uid, until, count, times, last, evidence = map(number, fields[1:7])
             found[fields[0], uid] = Rest(until, count, times, last, bool(evidence), fields[7])
         except (ValueError, IndexError):
             continue
